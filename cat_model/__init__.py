@@ -1,0 +1,12 @@
+"""Run time: what the app needs to answer. Nothing here imports tensorflow, mlflow, train or export.
+
+import cat_model
+predictor = cat_model.load()
+print(predictor.predict("photo.jpg").probability)
+"""
+
+from cat_model.bundle import Bundle, BundleError
+from cat_model.photo import PhotoError
+from cat_model.predict import Predictor, Verdict, load
+
+__all__ = ["Bundle", "BundleError", "PhotoError", "Predictor", "Verdict", "load"]

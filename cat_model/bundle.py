@@ -1,0 +1,148 @@
+"""A bundle is the folder that crosses to run time: reading it verifies it, writing replaces it whole."""
+
+import ctypes
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cat_model.files import flush_folder, write_durably
+from cat_model.settings import SHIPPED_BUNDLE
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+MODEL = "model.tflite"
+
+
+class BundleError(ValueError):
+    """A bundle cannot be used; the message names what is missing or differs."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle in memory.
+
+    Attributes:
+        folder: where it was read from.
+        model: bytes of the TFLite file.
+        manifest: everything known about the model, as manifest.json holds it.
+        version: name of the model, unique to its bytes.
+        side: pixels of each side of the model's square input.
+        threshold: probability from which a photo counts as a cat, 0 to 1.
+        unsure: lower and upper end of the band around the threshold that is called "not sure".
+    """
+
+    folder: Path
+    model: bytes
+    manifest: Mapping[str, Any]
+    version: str
+    side: int
+    threshold: float
+    unsure: tuple[float, float]
+
+    @classmethod
+    def read(cls, folder: str | os.PathLike[str] = SHIPPED_BUNDLE) -> "Bundle":
+        """Read and verify a bundle folder: schema, size and sha256 of the model, threshold and band.
+
+        Raises:
+            BundleError: a file is missing, damaged or of another schema.
+        """
+        folder = Path(folder)
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+            model = (folder / MODEL).read_bytes()
+        except OSError as error:
+            raise BundleError(f"No model in {folder}: {error.strerror} ({error.filename}).") from error
+        except ValueError as error:
+            raise BundleError(f"{folder / MANIFEST} is not valid JSON: {error}.") from error
+        try:
+            return cls._verified(folder, model, manifest)
+        except (KeyError, TypeError) as error:
+            raise BundleError(f"{folder / MANIFEST} lacks or misspells {error}.") from error
+
+    @classmethod
+    def _verified(cls, folder: Path, model: bytes, manifest: Mapping[str, Any]) -> "Bundle":
+        if manifest["schema"] != SCHEMA:
+            raise BundleError(
+                f"{folder} has schema {manifest['schema']}; this program reads schema {SCHEMA}."
+            )
+        recorded = manifest["model"]
+        if len(model) != recorded["bytes"]:
+            raise BundleError(
+                f"{folder / MODEL} has {len(model)} bytes; its manifest says {recorded['bytes']}."
+            )
+        digest = sha256(model)
+        if digest != recorded["sha256"]:
+            raise BundleError(
+                f"{folder / MODEL} has sha256 {digest}; its manifest says {recorded['sha256']}."
+            )
+        low, high = manifest["unsure"]
+        threshold = manifest["threshold"]
+        if not 0 <= low <= threshold <= high <= 1:
+            raise BundleError(f"{folder}: threshold {threshold} and band {low} to {high} are out of order.")
+        return cls(
+            folder, model, manifest, manifest["version"], manifest["input"]["side"], threshold, (low, high)
+        )
+
+
+def sha256(data: bytes) -> str:
+    """Return the SHA-256 of some bytes as 64 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def write(folder: str | os.PathLike[str], files: Mapping[str, bytes]) -> Bundle:
+    """Replace a bundle folder by these files in one step: a reader sees the old bundle or the new one.
+
+    The new folder is written beside the old one, flushed to disk and verified before they change places.
+
+    Args:
+        folder: the bundle to replace, or to make.
+        files: content of each file by its name; needs manifest.json and model.tflite.
+
+    Returns:
+        The bundle now in place.
+
+    Raises:
+        BundleError: the files do not make a valid bundle; the old one is untouched.
+    """
+    folder = Path(folder).absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        staging.chmod(0o755)
+        for name, content in files.items():
+            write_durably(staging / name, content)
+        Bundle.read(staging)
+        _swap(staging, folder)
+        flush_folder(folder.parent)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return Bundle.read(folder)
+
+
+def _swap(new: Path, old: Path) -> None:
+    """Let two folders change places: atomically where the system can (Linux), else by two renames."""
+    if not old.exists():
+        new.rename(old)
+        return
+    if _exchange(new, old):
+        return
+    aside = new.with_name(f"{new.name}-old")
+    old.rename(aside)
+    new.rename(old)
+    aside.rename(new)
+
+
+def _exchange(first: Path, second: Path) -> bool:
+    """Exchange two paths with Linux's renameat2(2); False where there is no such call."""
+    at_fdcwd, rename_exchange = -100, 2
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return renameat2(at_fdcwd, os.fsencode(first), at_fdcwd, os.fsencode(second), rename_exchange) == 0

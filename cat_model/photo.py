@@ -1,0 +1,211 @@
+"""Untrusted bytes become upright RGB pixels here, and nowhere else.
+
+Training and serving call the same two functions, `decode` and `resize`, so that the model is served exactly
+the pixels it was taught with.
+"""
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "AVIF")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif"})
+FORMATS_IN_WORDS = "JPEG, PNG, WebP, GIF, BMP or AVIF"
+
+Photo = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+"""A path, the bytes of an image file, a PIL image, or a HxWx3 uint8 array of RGB pixels."""
+
+
+class PhotoError(ValueError):
+    """Whatever is wrong with a photo, in a sentence for its owner."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a photo may be at most (and at least) before it is decoded.
+
+    Attributes:
+        file_bytes: bytes of the file.
+        pixels: width times height.
+        shortest: pixels of the shorter side, at least.
+        longest: pixels of the longer side.
+    """
+
+    file_bytes: int = 20_000_000
+    pixels: int = 100_000_000
+    shortest: int = 16
+    longest: int = 20_000
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def decode(photo: Photo, limits: Limits = DEFAULT_LIMITS, at_least: int | None = None) -> Image.Image:
+    """Turn a photo into an upright RGB picture without metadata.
+
+    Animations give their first frame; transparent pixels are laid on white; 16-bit greys are scaled to 8.
+
+    Args:
+        photo: a path, the bytes of an image file, a PIL image or a HxWx3 uint8 array.
+        limits: what is refused before decoding.
+        at_least: if given, a JPEG may be decoded at a fraction of its size as long as both sides stay at
+            least this many pixels: much faster for big photos.
+
+    Returns:
+        A new PIL image in mode RGB.
+
+    Raises:
+        PhotoError: with a sentence that says what is wrong with the photo.
+    """
+    with _in_words(limits):
+        if isinstance(photo, np.ndarray):
+            photo = _from_array(photo)
+        if isinstance(photo, Image.Image):
+            _check_size(photo.size, limits)
+            return _upright_rgb(photo)
+        data = photo if isinstance(photo, bytes) else _read_file(Path(photo), limits)
+        return _from_bytes(data, limits, at_least)
+
+
+def resize(image: Image.Image, side: int) -> np.ndarray:
+    """Squeeze an RGB picture into the model's square: the one resize of training and serving.
+
+    The whole picture is kept (a cat may sit at the edge), so its aspect ratio is not.
+
+    Args:
+        image: a PIL image in mode RGB, as `decode` returns it.
+        side: pixels of each side of the result.
+
+    Returns:
+        Array of shape (side, side, 3), dtype uint8, RGB.
+    """
+    small = image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    return np.asarray(small, dtype=np.uint8)
+
+
+def _read_file(path: Path, limits: Limits) -> bytes:
+    try:
+        if path.stat().st_size > limits.file_bytes:
+            raise PhotoError(_too_many_bytes(path.stat().st_size, limits))
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise PhotoError("There is no such file.") from None
+    except IsADirectoryError:
+        raise PhotoError("This is a folder, not a photo.") from None
+    except OSError as error:
+        raise PhotoError(f"This file cannot be read: {error.strerror or error}.") from error
+
+
+def _from_bytes(data: bytes, limits: Limits, at_least: int | None) -> Image.Image:
+    if not data:
+        raise PhotoError("This file is empty.")
+    if len(data) > limits.file_bytes:
+        raise PhotoError(_too_many_bytes(len(data), limits))
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.UnidentifiedImageError:
+        raise PhotoError(_what_it_is_instead(data)) from None
+    with image:
+        _check_size(image.size, limits)
+        if at_least is not None:
+            image.draft("RGB", (at_least, at_least))
+        return _upright_rgb(image)
+
+
+@contextmanager
+def _in_words(limits: Limits) -> Iterator[None]:
+    """Whatever a decoder raises becomes a PhotoError: a broken photo is never a broken program."""
+    try:
+        yield
+    except PhotoError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise PhotoError(f"This photo has too many pixels; {_pixel_limit(limits)}.") from None
+    except MemoryError:
+        raise PhotoError("This photo needs more memory than there is; please send a smaller one.") from None
+    except Exception as error:
+        raise PhotoError(_broken(error)) from error
+
+
+def _broken(error: Exception) -> str:
+    if "truncated" in str(error).lower():
+        return "This photo is cut short: a part of the file is missing."
+    return "This photo is damaged: its picture cannot be decoded."
+
+
+def _check_size(size: tuple[int, int], limits: Limits) -> None:
+    width, height = size
+    if width * height > limits.pixels or max(size) > limits.longest:
+        raise PhotoError(f"This photo is {width} × {height} pixels; {_pixel_limit(limits)}.")
+    if min(size) < limits.shortest:
+        raise PhotoError(
+            f"This photo is only {width} × {height} pixels; "
+            f"each side must have {limits.shortest} pixels or more."
+        )
+
+
+def _pixel_limit(limits: Limits) -> str:
+    return (
+        f"at most {limits.pixels // 1_000_000} megapixels and {limits.longest} pixels a side can be looked at"
+    )
+
+
+def _too_many_bytes(size: int, limits: Limits) -> str:
+    limit = f"{limits.file_bytes / 1e6:.0f} MB"
+    return f"This file has {size / 1e6:.1f} MB; photos of up to {limit} can be looked at."
+
+
+def _what_it_is_instead(data: bytes) -> str:
+    """Name the kinds of file that people most often send instead of a photo."""
+    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
+    lower = head.lower()
+    if lower.startswith(b"<svg") or (lower.startswith((b"<?xml", b"<!doctype svg")) and b"<svg" in lower):
+        what = "This is an SVG drawing, not a photo"
+    elif head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc"):
+        what = "This is a HEIC photo, which cannot be read here"
+    elif head.startswith(b"%PDF"):
+        what = "This is a PDF document, not a photo"
+    elif head.startswith((b"II*\0", b"MM\0*")):
+        what = "This is a TIFF or camera raw picture, which cannot be read here"
+    elif head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3"):
+        what = "This is a video, not a photo"
+    else:
+        what = "This is not a photo, or its file is damaged from the very start"
+    return f"{what}; please send a {FORMATS_IN_WORDS} picture."
+
+
+def _from_array(pixels: np.ndarray) -> Image.Image:
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+        raise PhotoError(
+            f"An array of shape {pixels.shape} and type {pixels.dtype} is not a photo; "
+            "it must be height × width × 3 of uint8."
+        )
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I") or upright.mode == "F":
+        upright = _to_eight_bits(upright)
+    if upright.has_transparency_data:
+        rgba = upright.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    rgb = upright.convert("RGB")
+    # Pixels only: whatever the file carried beside them stays behind.
+    rgb.info = {}
+    return rgb
+
+
+def _to_eight_bits(image: Image.Image) -> Image.Image:
+    """Scale greys of 16 bits (or of 32 that hold 16, or floats of 0 to 255) to 8; Pillow would clip them."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    if image.mode.startswith("I;16") or values.max(initial=0) > 255:
+        values = values / 257
+    return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))

@@ -1,0 +1,69 @@
+"""Every knob of the app, read from CAT_* environment variables in one place."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+SHIPPED_BUNDLE = Path(__file__).parent / "bundle"
+
+
+class SettingsError(ValueError):
+    """A setting has a value that cannot be used; the message says which and why."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the app runs.
+
+    Attributes:
+        bundle: folder of the model to serve.
+        feedback_dir: where feedback is kept until it is delivered.
+        host: address the page listens on.
+        port: TCP port the page listens on, 1 to 65535.
+        workers: how many photos may be judged at once, at least 1.
+        upload_mb: largest photo file accepted, in megabytes (10⁶ bytes), at least 1.
+        queue: how many visitors may wait before the page says it is busy, at least 1.
+        on_space: whether this runs as a Hugging Face Space.
+    """
+
+    bundle: Path = SHIPPED_BUNDLE
+    feedback_dir: Path = Path("feedback")
+    host: str = "127.0.0.1"
+    port: int = 7860
+    workers: int = 2
+    upload_mb: int = 20
+    queue: int = 64
+    on_space: bool = False
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        """Read CAT_BUNDLE, CAT_FEEDBACK_DIR, CAT_HOST, CAT_PORT, CAT_WORKERS, CAT_UPLOAD_MB and CAT_QUEUE.
+
+        A Space (SPACE_ID is set) listens on every address unless CAT_HOST says otherwise.
+
+        Raises:
+            SettingsError: a number is not a number, or out of its range.
+        """
+        on_space = bool(environ.get("SPACE_ID"))
+        return cls(
+            bundle=Path(environ.get("CAT_BUNDLE") or cls.bundle),
+            feedback_dir=Path(environ.get("CAT_FEEDBACK_DIR") or cls.feedback_dir),
+            host=environ.get("CAT_HOST") or ("0.0.0.0" if on_space else cls.host),
+            port=_whole_number(environ, "CAT_PORT", cls.port, 1, 65_535),
+            workers=_whole_number(environ, "CAT_WORKERS", min(os.cpu_count() or 1, 4), 1, 64),
+            upload_mb=_whole_number(environ, "CAT_UPLOAD_MB", cls.upload_mb, 1, 1_000),
+            queue=_whole_number(environ, "CAT_QUEUE", cls.queue, 1, 100_000),
+            on_space=on_space,
+        )
+
+
+def _whole_number(environ: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    text = environ.get(name) or str(default)
+    try:
+        number = int(text)
+    except ValueError:
+        number = low - 1
+    if not low <= number <= high:
+        raise SettingsError(f"{name} is {text!r}; it must be a whole number from {low} to {high}.")
+    return number
