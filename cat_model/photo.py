@@ -6,13 +6,15 @@ the pixels it was taught with.
 
 import io
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
+from PIL.Image import Transpose
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif"})
@@ -20,6 +22,18 @@ FORMATS_IN_WORDS = "JPEG, PNG, WebP, GIF, BMP or AVIF"
 
 Photo = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 """A path, the bytes of an image file, a PIL image, or a HxWx3 uint8 array of RGB pixels."""
+
+
+_TURNS: dict[object, Transpose] = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by its EXIF orientation."""
 
 
 class PhotoError(ValueError):
@@ -69,8 +83,13 @@ def decode(photo: Photo, limits: Limits = DEFAULT_LIMITS, at_least: int | None =
         if isinstance(photo, Image.Image):
             _check_size(photo.size, limits)
             return _upright_rgb(photo)
-        data = photo if isinstance(photo, bytes) else _read_file(Path(photo), limits)
-        return _from_bytes(data, limits, at_least)
+        if isinstance(photo, str | os.PathLike):
+            photo = _read_file(Path(photo), limits)
+        if not isinstance(photo, bytes):
+            raise PhotoError(
+                f"A photo is a path, bytes, a PIL image or an array, not {type(photo).__name__}."
+            )
+        return _from_bytes(photo, limits, at_least)
 
 
 def resize(image: Image.Image, side: int) -> np.ndarray:
@@ -91,13 +110,16 @@ def resize(image: Image.Image, side: int) -> np.ndarray:
 
 def _read_file(path: Path, limits: Limits) -> bytes:
     try:
-        if path.stat().st_size > limits.file_bytes:
-            raise PhotoError(_too_many_bytes(path.stat().st_size, limits))
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise PhotoError("This is a folder, not a photo.")
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device may never end
+            raise PhotoError("This is not a file, so it cannot be a photo.")
+        if status.st_size > limits.file_bytes:
+            raise PhotoError(_too_many_bytes(status.st_size, limits))
         return path.read_bytes()
     except FileNotFoundError:
         raise PhotoError("There is no such file.") from None
-    except IsADirectoryError:
-        raise PhotoError("This is a folder, not a photo.") from None
     except OSError as error:
         raise PhotoError(f"This file cannot be read: {error.strerror or error}.") from error
 
@@ -190,17 +212,28 @@ def _from_array(pixels: np.ndarray) -> Image.Image:
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
-    upright = ImageOps.exif_transpose(image)
+    image.load()
+    turn = _TURNS.get(_orientation(image))
+    upright = image if turn is None else image.transpose(turn)
     if upright.mode.startswith("I") or upright.mode == "F":
         upright = _to_eight_bits(upright)
     if upright.has_transparency_data:
         rgba = upright.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        white = Image.new("RGB", rgba.size, "white")
+        white.paste(rgba, mask=rgba)
+        return white
     rgb = upright.convert("RGB")
     # Pixels only: whatever the file carried beside them stays behind.
     rgb.info = {}
     return rgb
+
+
+def _orientation(image: Image.Image) -> object:
+    """Return the EXIF orientation, normally 1 to 8; broken metadata is no reason to refuse the picture."""
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # noqa: BLE001 - the many ways in which EXIF is broken have no common class
+        return None
 
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
