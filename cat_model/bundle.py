@@ -53,6 +53,17 @@ class Bundle:
             BundleError: a file is missing, damaged or of another schema.
         """
         folder = Path(folder)
+        while True:
+            before = _identity(folder)
+            try:
+                return cls._read(folder)
+            except BundleError:
+                # One file of the old bundle and one of the new fit as little as a damaged one: look again.
+                if _identity(folder) == before:
+                    raise
+
+    @classmethod
+    def _read(cls, folder: Path) -> "Bundle":
         try:
             manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
             model = (folder / MODEL).read_bytes()
@@ -62,8 +73,10 @@ class Bundle:
             raise BundleError(f"{folder / MANIFEST} is not valid JSON: {error}.") from error
         try:
             return cls._verified(folder, model, manifest)
-        except (KeyError, TypeError) as error:
-            raise BundleError(f"{folder / MANIFEST} lacks or misspells {error}.") from error
+        except KeyError as error:
+            raise BundleError(f"{folder / MANIFEST} lacks {error}.") from error
+        except TypeError as error:
+            raise BundleError(f"{folder / MANIFEST} holds a value of the wrong kind: {error}.") from error
 
     @classmethod
     def _verified(cls, folder: Path, model: bytes, manifest: Mapping[str, Any]) -> "Bundle":
@@ -81,13 +94,22 @@ class Bundle:
             raise BundleError(
                 f"{folder / MODEL} has sha256 {digest}; its manifest says {recorded['sha256']}."
             )
-        low, high = manifest["unsure"]
-        threshold = manifest["threshold"]
+        band, threshold = tuple(manifest["unsure"]), manifest["threshold"]
+        if len(band) != 2:
+            raise BundleError(f'{folder}: the band "unsure" has {len(band)} ends; it must have 2.')
+        low, high = band
         if not 0 <= low <= threshold <= high <= 1:
             raise BundleError(f"{folder}: threshold {threshold} and band {low} to {high} are out of order.")
-        return cls(
-            folder, model, manifest, manifest["version"], manifest["input"]["side"], threshold, (low, high)
-        )
+        return cls(folder, model, manifest, manifest["version"], manifest["input"]["side"], threshold, band)
+
+
+def _identity(folder: Path) -> tuple[int, ...] | None:
+    """Return what changes whenever another folder takes this one's place; None when there is no folder."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 
 def sha256(data: bytes) -> str:
@@ -109,14 +131,15 @@ def write(folder: str | os.PathLike[str], files: Mapping[str, bytes]) -> Bundle:
 
     Raises:
         BundleError: the files do not make a valid bundle; the old one is untouched.
+        OSError: they cannot be written; the old one is untouched.
     """
-    folder = Path(folder).absolute()
+    folder = Path(folder).resolve()  # a link goes on pointing to the place whose content is replaced
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         staging.chmod(0o755)
         for name, content in files.items():
-            write_durably(staging / name, content)
+            write_durably(staging / name, content, mode=0o644)
         Bundle.read(staging)
         _swap(staging, folder)
         flush_folder(folder.parent)
@@ -134,7 +157,11 @@ def _swap(new: Path, old: Path) -> None:
         return
     aside = new.with_name(f"{new.name}-old")
     old.rename(aside)
-    new.rename(old)
+    try:
+        new.rename(old)
+    except OSError:
+        aside.rename(old)
+        raise
     aside.rename(new)
 
 
