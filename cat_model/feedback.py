@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,8 +54,9 @@ class Record:
 
     @property
     def id(self) -> str:
-        """16 hexadecimal digits made from the content."""
-        return hashlib.sha256(self.to_json()).hexdigest()[:16]
+        """16 hexadecimal digits made from all but the hour, which may strike between two clicks."""
+        content = {**asdict(self), "hour": None}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_json(self) -> bytes:
         """Return the record as one line of JSON with sorted keys."""
@@ -82,29 +84,39 @@ class Outbox:
         Raises:
             FeedbackError: it could not be written (a full or read-only disk); nothing half-written is left.
         """
+        kept = {} if photo is None else _keepsake(photo)
+        record = Record(
+            schema=SCHEMA,
+            token=token,
+            hour=datetime.now(UTC).replace(minute=0, second=0, microsecond=0).isoformat(),
+            model_version=verdict.model_version,
+            probability=round(verdict.probability, 6),
+            verdict=verdict.label,
+            person_says_cat=person_says_cat,
+            photo=next(iter(kept), None),
+        )
+        written: list[Path] = []
         try:
-            name = self._keep_photo(photo) if photo is not None else None
-            record = Record(
-                schema=SCHEMA,
-                token=token,
-                hour=datetime.now(UTC).replace(minute=0, second=0, microsecond=0).isoformat(),
-                model_version=verdict.model_version,
-                probability=round(verdict.probability, 6),
-                verdict=verdict.label,
-                person_says_cat=person_says_cat,
-                photo=name,
-            )
-            write_durably(self.folder / "records" / f"{record.id}.json", record.to_json())
+            # The photo first: whoever finds a record also finds the photo that it names.
+            files = {self.folder / "photos" / name: content for name, content in kept.items()}
+            files[self.folder / "records" / f"{record.id}.json"] = record.to_json()
+            for path, content in files.items():
+                if not path.exists():
+                    written.append(path)
+                write_durably(path, content)
         except OSError as error:
+            for path in written:  # without its record nobody would know whose consent the photo has
+                with suppress(OSError):
+                    path.unlink()
             raise FeedbackError(f"Your answer could not be saved: {error.strerror or error}.") from error
         return record
 
-    def _keep_photo(self, photo: Image.Image) -> str:
-        small = photo.copy()
-        small.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
-        encoded = io.BytesIO()
-        # A picture made anew from its pixels carries nothing else.
-        Image.frombytes("RGB", small.size, small.tobytes()).save(encoded, "JPEG", quality=PHOTO_QUALITY)
-        name = f"{hashlib.sha256(encoded.getvalue()).hexdigest()}.jpg"
-        write_durably(self.folder / "photos" / name, encoded.getvalue())
-        return name
+
+def _keepsake(photo: Image.Image) -> dict[str, bytes]:
+    """Return the photo as it may be kept: the bytes of a small JPEG, by a name made from them."""
+    small = photo.convert("RGB")
+    small.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
+    encoded = io.BytesIO()
+    # A picture made anew from its pixels carries nothing else.
+    Image.frombytes("RGB", small.size, small.tobytes()).save(encoded, "JPEG", quality=PHOTO_QUALITY)
+    return {f"{hashlib.sha256(encoded.getvalue()).hexdigest()}.jpg": encoded.getvalue()}
