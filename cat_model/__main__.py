@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     code = 0
     for pattern in options.photos:
-        paths = list(_expand(pattern))
+        paths = list(dict.fromkeys(_expand(pattern)))  # `**` names a folder, and then what it holds once more
         if not paths:
             print(f"{pattern}: no photo found here.", file=sys.stderr)
             code = 2
@@ -40,10 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _expand(pattern: str) -> Iterator[Path]:
     """Yield the photos that a file name, a folder (searched to the bottom) or a glob stands for, sorted."""
-    names = [pattern] if Path(pattern).exists() else sorted(glob.glob(pattern, recursive=True))
+    names = glob.glob(glob.escape(pattern)) or sorted(glob.glob(pattern, recursive=True))
     for name in names or ([] if glob.has_magic(pattern) else [pattern]):
         path = Path(name)
-        if path.is_dir():
+        if name in names and path.is_dir():
             yield from sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
         else:
             yield path
@@ -65,4 +65,6 @@ def _answer(predictor: Predictor, path: Path, as_json: bool) -> int:
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):  # a file may have a name that the terminal cannot show
+        stream.reconfigure(errors="backslashreplace")
     sys.exit(main())

@@ -86,14 +86,15 @@ class _Interpreter:
         if len(inputs) != 1 or set(outputs) != set(OUTPUTS):
             raise ModelError(f"The model's outputs are {sorted(outputs)}; they must be {sorted(OUTPUTS)}.")
         (self._input,) = inputs.values()
-        _, height, width, channels = self._input["shape"]
-        if self._input["dtype"] != np.uint8 or height != width or channels != 3:
+        shape, dtype = tuple(map(int, self._input["shape"])), self._input["dtype"]
+        if dtype != np.uint8 or len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
             raise ModelError(
-                f"The model takes {self._input['shape']} of {self._input['dtype'].__name__}; "
-                "it must take a square of uint8 RGB pixels."
+                f"The model takes {shape} of {np.dtype(dtype)}; it must take a square of uint8 RGB pixels."
             )
-        self.side = int(height)
-        self._batch = int(self._input["shape"][0])
+        dtypes = {name: str(np.dtype(outputs[name]["dtype"])) for name in OUTPUTS}
+        if set(dtypes.values()) != {"float32"}:
+            raise ModelError(f"The model's outputs are of the types {dtypes}; all must be float32.")
+        self._batch, self.side = shape[:2]
         self._outputs = {name: outputs[name]["index"] for name in OUTPUTS}
 
     def run(self, pixels: np.ndarray) -> Outputs:
