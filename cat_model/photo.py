@@ -195,6 +195,8 @@ def _what_it_is_instead(data: bytes) -> str:
         what = "This is a PDF document, not a photo"
     elif head.startswith((b"II*\0", b"MM\0*")):
         what = "This is a TIFF or camera raw picture, which cannot be read here"
+    elif head[4:12] in (b"ftypavif", b"ftypavis"):
+        what = "This AVIF photo is damaged from the very start"
     elif head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3"):
         what = "This is a video, not a photo"
     else:

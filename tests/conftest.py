@@ -1,0 +1,47 @@
+"""Fixtures for all tests. Photos and models that do not belong to the repository lie in CAT_SHARED."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # a bare `pytest` does not look for packages here
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    """The example photos of the page: chelsea.jpg is a cat, astronaut.jpg and coffee.jpg are not."""
+    return ROOT / "examples"
+
+
+@pytest.fixture(scope="session")
+def predictor():
+    """The shipped model, or the one that CAT_BUNDLE names."""
+    import cat_model
+    from cat_model.settings import Settings
+
+    return cat_model.load(Settings.from_env().bundle, workers=2)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder CAT_SHARED; the test is skipped, with a sentence saying why, where there is none."""
+    folder = Path(os.environ.get("CAT_SHARED") or ROOT.parent / "shared").resolve()
+    if not folder.is_dir():
+        pytest.skip(f"There is no folder {folder}: set CAT_SHARED to the shared photos and models.")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def shared_part(shared):
+    """Give the path of one part of CAT_SHARED by its name, or skip the test saying that it is missing."""
+
+    def part(name: str) -> Path:
+        path = shared / name
+        if not path.exists():
+            pytest.skip(f"There is no {path}: this test needs that part of CAT_SHARED.")
+        return path
+
+    return part
