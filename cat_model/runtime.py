@@ -83,7 +83,9 @@ class _Interpreter:
             inputs, outputs = signature.get_input_details(), signature.get_output_details()
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"This is not a model that can be served: {error}") from error
-        if len(inputs) != 1 or set(outputs) != set(OUTPUTS):
+        if len(inputs) != 1:
+            raise ModelError(f"The model takes {len(inputs)} inputs; it must take one, the pixels.")
+        if set(outputs) != set(OUTPUTS):
             raise ModelError(f"The model's outputs are {sorted(outputs)}; they must be {sorted(OUTPUTS)}.")
         (self._input,) = inputs.values()
         shape, dtype = tuple(map(int, self._input["shape"])), self._input["dtype"]

@@ -1,0 +1,76 @@
+"""Every knob comes from its CAT_* variable, has a default that works, and refuses nonsense in words."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import cat_model
+from cat_model.settings import SHIPPED_BUNDLE, Settings, SettingsError
+
+NUMBERS = {"CAT_PORT": 65_535, "CAT_WORKERS": 64, "CAT_UPLOAD_MB": 1_000, "CAT_QUEUE": 100_000}
+
+
+def test_an_empty_environment_gives_the_defaults():
+    settings = Settings.from_env({})
+    assert settings.bundle == SHIPPED_BUNDLE == Path(cat_model.__file__).parent / "bundle"
+    assert settings.feedback_dir == Path("feedback")
+    assert settings.host == "127.0.0.1"  # nobody else's machine, unless somebody says so
+    assert (settings.port, settings.upload_mb, settings.queue) == (7860, 20, 64)
+    assert 1 <= settings.workers <= 4
+    assert settings.on_space is False
+
+
+def test_empty_variables_are_as_good_as_none():
+    names = ("CAT_BUNDLE", "CAT_FEEDBACK_DIR", "CAT_HOST", "SPACE_ID", *NUMBERS)
+    assert Settings.from_env(dict.fromkeys(names, "")) == Settings.from_env({})
+
+
+def test_every_variable_counts():
+    settings = Settings.from_env(
+        {
+            "CAT_BUNDLE": "/models/new",
+            "CAT_FEEDBACK_DIR": "/data/said",
+            "CAT_HOST": "::1",
+            "CAT_PORT": "80",
+            "CAT_WORKERS": "3",
+            "CAT_UPLOAD_MB": "5",
+            "CAT_QUEUE": "9",
+        }
+    )
+    assert settings == Settings(Path("/models/new"), Path("/data/said"), "::1", 80, 3, 5, 9, False)
+
+
+def test_the_process_environment_is_read_when_it_is_asked_for(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
+    monkeypatch.setenv("CAT_PORT", "1234")
+    assert Settings.from_env().port == 1234
+
+
+def test_a_space_listens_on_every_address():
+    space = Settings.from_env({"SPACE_ID": "someone/cats"})
+    assert (space.on_space, space.host) == (True, "0.0.0.0")
+    assert Settings.from_env({"SPACE_ID": "someone/cats", "CAT_HOST": "10.0.0.1"}).host == "10.0.0.1"
+
+
+@pytest.mark.parametrize(("processors", "workers"), [(None, 1), (1, 1), (2, 2), (64, 4)])
+def test_workers_follow_the_processors(monkeypatch, processors, workers):
+    monkeypatch.setattr(os, "cpu_count", lambda: processors)
+    assert Settings.from_env({}).workers == workers
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_may_be_as_small_and_as_big_as_is_said(name):
+    field = name.removeprefix("CAT_").lower()
+    assert getattr(Settings.from_env({name: "1"}), field) == 1
+    assert getattr(Settings.from_env({name: str(NUMBERS[name])}), field) == NUMBERS[name]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("text", ["0", "-3", "many", "1.5", "0x10", " ", "9" * 5000])
+def test_other_numbers_are_refused_with_name_value_and_range(name, text):
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({name: text})
+    assert str(caught.value) == (f"{name} is {text!r}; it must be a whole number from 1 to {NUMBERS[name]}.")
+    with pytest.raises(SettingsError):
+        Settings.from_env({name: str(NUMBERS[name] + 1)})
