@@ -1,0 +1,69 @@
+"""Keras to a full-integer int8 TFLite file: uint8 RGB in, named outputs out."""
+
+import tempfile
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+
+from train.model import CatModel, outputs
+
+CALIBRATION_PHOTOS = 400
+
+
+class ExportError(Exception):
+    """A model cannot be exported; the message says why."""
+
+
+def convert(model: CatModel, pixels: np.ndarray, seed: int) -> bytes:
+    """Quantise a model to int8 weights and activations.
+
+    The normalisation costs nothing at run time: it becomes the scale and zero point of the uint8 input.
+
+    Args:
+        model: a trained model.
+        pixels: training photos to calibrate the ranges of activations with, (N, side, side, 3), uint8.
+        seed: of the draw of the photos that are used.
+
+    Returns:
+        The bytes of the .tflite file; its input is uint8 (1, side, side, 3), its outputs are float32.
+
+    Raises:
+        ExportError: the converter found another normalisation than the model was trained with.
+    """
+    import tensorflow as tf
+
+    normalised = keras.Input(model.served.input_shape[1:], name="photo")
+    served = keras.Model(normalised, outputs(model.features(normalised), model.head))
+    with tempfile.TemporaryDirectory() as folder:
+        served.export(folder, format="tf_saved_model", verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.representative_dataset = lambda: _calibration(model, pixels, seed)
+        converter.inference_input_type = tf.uint8
+        converted = converter.convert()
+    _check_input(converted, model)
+    return converted
+
+
+def _calibration(model: CatModel, pixels: np.ndarray, seed: int) -> Iterator[list[np.ndarray]]:
+    """Yield one normalised photo at a time; first one of black and white, so that the range is whole."""
+    extremes = np.zeros((1, *pixels.shape[1:]), np.uint8)
+    extremes[:, ::2] = 255
+    chosen = np.random.default_rng(seed).permutation(len(pixels))[:CALIBRATION_PHOTOS]
+    for batch in (extremes, *(pixels[i : i + 1] for i in chosen)):
+        yield [batch.astype(np.float32) * model.scale + model.offset]
+
+
+def _check_input(converted: bytes, model: CatModel) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    (photo,) = Interpreter(model_content=converted).get_input_details()
+    scale, zero = photo["quantization"]
+    levels = np.array([0, 255])
+    wrong = np.abs((levels - zero) * scale - (levels * model.scale + model.offset)).max() / model.scale
+    if photo["dtype"] != np.uint8 or wrong > 0.75:
+        raise ExportError(
+            f"The converted input is off by {wrong:.2f} grey levels (scale {scale}, zero point {zero})."
+        )

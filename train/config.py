@@ -1,0 +1,73 @@
+"""Everything that decides what a training run does, in one frozen object that is recorded with the run."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+BACKBONES = ("efficientnet_lite0", "mobilenet_v2", "tiny")
+DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
+
+
+class TrainError(Exception):
+    """Training cannot go on; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run. The same values and the same photos give the same run folder.
+
+    Attributes:
+        backbone: "efficientnet_lite0", "mobilenet_v2" or "tiny".
+        side: pixels of each side of the model's square input.
+        epochs: epochs of fine-tuning after the head was fitted on frozen features.
+        batch: photos a step.
+        learning_rate: peak learning rate of fine-tuning.
+        warmup: share of the fine-tuning steps in which the learning rate rises to its peak, 0 to 1.
+        unfrozen: share of the backbone's layers, from the top, that fine-tuning may change, 0 to 1.
+        augmentation: strength of the augmentation, 0 (none) to 1.
+        label_smoothing: how far the targets move from 0 and 1 towards 0.5, 0 to 1.
+        seed: of the split, the augmentation and the order of photos.
+        per_group: at most so many photos of each group; None for all.
+    """
+
+    backbone: str = "efficientnet_lite0"
+    side: int = 224
+    epochs: int = 6
+    batch: int = 32
+    learning_rate: float = 1e-4
+    warmup: float = 0.1
+    unfrozen: float = 0.6
+    augmentation: float = 1.0
+    label_smoothing: float = 0.02
+    seed: int = 20
+    per_group: int | None = None
+
+
+QUICK = {"side": 160, "epochs": 2, "per_group": 150}
+"""What `--quick` changes: a few hundred photos, smaller, two epochs."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a run finds its inputs and leaves its results; none of it changes what is learned.
+
+    Attributes:
+        weights: file with the backbone's pretrained weights, from CAT_WEIGHTS; None to load them by name.
+        tracking_uri: MLflow's store, from MLFLOW_TRACKING_URI.
+        cache: folder for what is computed from photos, from CAT_CACHE.
+    """
+
+    weights: Path | None
+    tracking_uri: str
+    cache: Path
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Places":
+        """Read CAT_WEIGHTS, MLFLOW_TRACKING_URI and CAT_CACHE."""
+        weights = environ.get("CAT_WEIGHTS")
+        return cls(
+            weights=Path(weights) if weights else None,
+            tracking_uri=environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI,
+            cache=Path(environ.get("CAT_CACHE") or ".cache"),
+        )

@@ -1,0 +1,166 @@
+"""How good answers are: counts, intervals, threshold, calibration. NumPy only; used by the gate as well."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Z95 = 1.959963984540054
+"""Two-sided 95 % quantile of the normal distribution."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A proportion with its 95 % Wilson interval (E. B. Wilson, 1927).
+
+    Attributes:
+        value: hits / total, 0 to 1; 0 when total is 0.
+        low: lower end of the interval, 0 when total is 0.
+        high: upper end of the interval, 1 when total is 0.
+        hits: how many.
+        total: of how many.
+    """
+
+    value: float
+    low: float
+    high: float
+    hits: int
+    total: int
+
+
+def rate(hits: int, total: int) -> Rate:
+    """Return hits out of total with their interval."""
+    if total == 0:
+        return Rate(0.0, 0.0, 1.0, 0, 0)
+    share, z2 = hits / total, Z95**2 / total
+    centre = (share + z2 / 2) / (1 + z2)
+    margin = Z95 * np.sqrt(share * (1 - share) / total + z2 / (4 * total)) / (1 + z2)
+    return Rate(share, max(0.0, float(centre - margin)), min(1.0, float(centre + margin)), hits, total)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What a threshold makes of probabilities.
+
+    Attributes:
+        recall: cats that were found.
+        precision: answers "cat" that were right.
+        false_cat: for each negative group, photos that were taken for cats.
+        recall_of: for each positive group, cats that were found.
+        ece: expected calibration error, 0 to 1.
+        unsure: photos in the band "not sure"; None where no band was given.
+    """
+
+    recall: Rate
+    precision: Rate
+    false_cat: Mapping[str, Rate]
+    recall_of: Mapping[str, Rate]
+    ece: float
+    unsure: Rate | None
+
+
+def measure(
+    probabilities: np.ndarray,
+    groups: Sequence[str],
+    threshold: float,
+    band: tuple[float, float] | None = None,
+) -> Metrics:
+    """Measure answers against the groups the photos came from (cat* is a cat).
+
+    Args:
+        probabilities: shape (N,), 0 to 1.
+        groups: N names of groups.
+        threshold: probability from which a photo counts as a cat.
+        band: lower and upper end of "not sure".
+    """
+    names = np.asarray(groups)
+    cats = is_cat(names)
+    said_cat = probabilities >= threshold
+
+    def of(group: str) -> Rate:
+        return rate(int(said_cat[names == group].sum()), int((names == group).sum()))
+
+    unsure = None
+    if band is not None:
+        unsure = rate(int(((probabilities >= band[0]) & (probabilities < band[1])).sum()), len(names))
+    return Metrics(
+        recall=rate(int((said_cat & cats).sum()), int(cats.sum())),
+        precision=rate(int((said_cat & cats).sum()), int(said_cat.sum())),
+        false_cat={str(group): of(group) for group in np.unique(names[~cats])},
+        recall_of={str(group): of(group) for group in np.unique(names[cats])},
+        ece=calibration_error(probabilities, cats),
+        unsure=unsure,
+    )
+
+
+def is_cat(groups: np.ndarray) -> np.ndarray:
+    """Return shape (N,), bool: whether each group's name is a positive one."""
+    return np.char.startswith(groups.astype(str), "cat")
+
+
+def choose_threshold(probabilities: np.ndarray, cats: np.ndarray) -> float:
+    """Return the threshold at which the smaller of recall and precision is largest.
+
+    The rule favours neither error. Of thresholds that are equally good, it takes the middle of the widest
+    gap between neighbouring probabilities, where a new photo is least likely to fall.
+
+    Args:
+        probabilities: shape (N,), 0 to 1.
+        cats: shape (N,), bool.
+
+    Raises:
+        ValueError: there are no cats, or nothing but cats.
+    """
+    _need_both(cats)
+    values = np.unique(probabilities)
+    edges = np.concatenate([values, [1.0]])
+    middles = (edges[:-1] + edges[1:]) / 2
+    scores = np.array([_smaller_of_both(probabilities >= cut, cats) for cut in middles])
+    best = np.flatnonzero(scores == scores.max())
+    widths = edges[1:] - edges[:-1]
+    return float(middles[best[np.argmax(widths[best])]])
+
+
+def unsure_band(
+    probabilities: np.ndarray, cats: np.ndarray, threshold: float, trust: float
+) -> tuple[float, float]:
+    """Return the band around the threshold in which the answer is "not sure".
+
+    Below the band at most a share 1 - trust of all cats lies; above it, a share of at least trust of the
+    photos are cats.
+
+    Args:
+        probabilities: shape (N,), 0 to 1.
+        cats: shape (N,), bool.
+        threshold: lies within the band.
+        trust: 0.5 to 1.
+
+    Raises:
+        ValueError: there are no cats, or nothing but cats.
+    """
+    _need_both(cats)
+    low = float(np.quantile(probabilities[cats], 1 - trust, method="lower"))
+    cuts = np.unique(probabilities)
+    trusted = [cut for cut in cuts if cats[probabilities >= cut].mean() >= trust]
+    high = float(min(trusted, default=1.0))
+    return min(low, threshold), max(high, threshold)
+
+
+def calibration_error(probabilities: np.ndarray, cats: np.ndarray, bins: int = 15) -> float:
+    """Return the expected calibration error over bins of equal width (Naeini et al., 2015), 0 to 1."""
+    which = np.minimum((probabilities * bins).astype(int), bins - 1)
+    error = 0.0
+    for each in np.unique(which):
+        inside = which == each
+        error += abs(probabilities[inside].mean() - cats[inside].mean()) * inside.mean()
+    return float(error)
+
+
+def _smaller_of_both(said_cat: np.ndarray, cats: np.ndarray) -> float:
+    right = (said_cat & cats).sum()
+    return min(right / cats.sum(), right / max(said_cat.sum(), 1))
+
+
+def _need_both(cats: np.ndarray) -> None:
+    if not cats.any() or cats.all():
+        raise ValueError("a threshold needs photos of cats and of something else")

@@ -1,0 +1,198 @@
+"""Learning: the head on frozen features first, then the upper layers with it, an epoch at a time."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+
+from train import augment
+from train.config import TrainConfig
+from train.model import PROGRESS, CatModel
+
+HEAD_STRENGTHS = tuple(10.0 ** np.arange(-4, 1))
+"""Inverse strengths of L2 regularisation that the head's fit chooses from by cross-validation."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Photos as the model sees them, with their labels.
+
+    Attributes:
+        pixels: shape (N, side, side, 3), uint8, RGB.
+        labels: shape (N,), float32: 1 for a cat, 0 for anything else.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+
+
+def fit_head(model: CatModel, train: Examples, config: TrainConfig, folder: Path) -> None:
+    """Fit the head to frozen features by logistic regression and put it into the model.
+
+    Args:
+        model: with its backbone pretrained; its head is changed in place.
+        train: photos to learn from.
+        config: what to do.
+        folder: keeps the fitted head, so that a run that goes on need not fit it again.
+    """
+    kept = folder / "head.npz"
+    if kept.exists():
+        with np.load(kept) as arrays:
+            model.head.set_weights([arrays["weights"], arrays["bias"]])
+        return
+    embeddings = model.embed(train.pixels, config.batch)
+    centre, spread = embeddings.mean(axis=0), embeddings.std(axis=0) + 1e-3
+    regression = LogisticRegressionCV(
+        Cs=HEAD_STRENGTHS,
+        cv=3,
+        l1_ratios=(0,),
+        scoring="neg_log_loss",
+        max_iter=1000,
+        use_legacy_attributes=False,
+    ).fit((embeddings - centre) / spread, train.labels)
+    weights = regression.coef_[0] / spread
+    bias = regression.intercept_[0] - weights @ centre
+    model.head.set_weights([weights.reshape(1, 1, -1, 1), np.array([bias])])
+    np.savez(kept, weights=weights.reshape(1, 1, -1, 1), bias=np.array([bias]))
+
+
+def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> None:
+    """Make probabilities mean what they say, by Platt scaling (J. Platt, 1999) on validation photos.
+
+    The scale and the shift go into the head's weights, so that the model itself is calibrated.
+    """
+    weights, bias = model.head.get_weights()
+    logits = model.embed(validation.pixels, config.batch) @ weights.reshape(-1, 1) + bias
+    scaling = LogisticRegression(C=np.inf).fit(logits, validation.labels)
+    scale = scaling.coef_[0, 0]
+    model.head.set_weights([weights * scale, bias * scale + scaling.intercept_])
+
+
+def fine_tune(
+    model: CatModel,
+    train: Examples,
+    validation: Examples,
+    config: TrainConfig,
+    folder: Path,
+    on_epoch: Callable[[int, Mapping[str, float]], None],
+) -> None:
+    """Train the head and the upper layers; keep the epoch with the lowest validation loss.
+
+    Batch-norm statistics stay as they were pretrained: small batches of few groups would spoil them.
+    Stopped at any point and called again with the same folder, it goes on after the last whole epoch.
+
+    Args:
+        model: its head already fitted; trained in place.
+        train: photos to learn from.
+        validation: photos that choose the epoch.
+        config: what to do.
+        folder: keeps the state between epochs.
+        on_epoch: called after each epoch with its number (from 0) and its metrics.
+    """
+    _freeze(model.features, config.unfrozen)
+    trainer = model.trainer(augment.build(config.augmentation, config.seed))
+    steps = config.epochs * math.ceil(len(train.labels) / config.batch)
+    trainer.compile(
+        optimizer=keras.optimizers.AdamW(_schedule(config, steps), weight_decay=1e-4, clipnorm=1.0),
+        loss=keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=config.label_smoothing),
+        metrics=[
+            keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy"),
+            keras.metrics.AUC(from_logits=True, curve="PR", name="pr_auc"),
+        ],
+    )
+    journal = _Journal(model.served, folder, on_epoch)
+    if not journal.epochs_done:
+        start = trainer.evaluate(
+            validation.pixels, validation.labels, config.batch, verbose=PROGRESS, return_dict=True
+        )
+        journal.keep_if_best(start["loss"])
+    trainer.fit(
+        _Batches(train, config, journal.epochs_done),
+        validation_data=(validation.pixels, validation.labels),
+        validation_batch_size=config.batch,
+        epochs=config.epochs,
+        verbose=PROGRESS,
+        callbacks=[journal, keras.callbacks.BackupAndRestore(folder / "state", delete_checkpoint=False)],
+    )
+    journal.restore_best()
+
+
+def _freeze(features: keras.Model, unfrozen: float) -> None:
+    first = round(len(features.layers) * (1 - unfrozen))
+    for position, layer in enumerate(features.layers):
+        frozen = position < first or isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = not frozen
+
+
+def _schedule(config: TrainConfig, steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    rising = max(1, round(steps * config.warmup))
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0,
+        decay_steps=max(1, steps - rising),
+        warmup_target=config.learning_rate,
+        warmup_steps=rising,
+    )
+
+
+class _Batches(keras.utils.PyDataset):
+    """Shuffled batches, in an order that depends on the seed and the epoch alone."""
+
+    def __init__(self, examples: Examples, config: TrainConfig, epoch: int) -> None:
+        super().__init__(workers=1, use_multiprocessing=False)
+        self._examples, self._config, self._epoch = examples, config, epoch
+        self._shuffle()
+
+    def on_epoch_end(self) -> None:
+        self._epoch += 1
+        self._shuffle()
+
+    def _shuffle(self) -> None:
+        generator = np.random.default_rng((self._config.seed, self._epoch))
+        self._order = generator.permutation(len(self._examples.labels))
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._order) / self._config.batch)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        members = np.sort(self._order[index * self._config.batch : (index + 1) * self._config.batch])
+        return self._examples.pixels[members], self._examples.labels[members]
+
+
+class _Journal(keras.callbacks.Callback):
+    """Writes each epoch's metrics down and keeps the best epoch's weights, both across restarts."""
+
+    def __init__(
+        self, served: keras.Model, folder: Path, on_epoch: Callable[[int, Mapping[str, float]], None]
+    ) -> None:
+        super().__init__()
+        self._served, self._on_epoch = served, on_epoch
+        self._lines, self._weights = folder / "history.jsonl", folder / "best.weights.h5"
+        self._best_loss = folder / "best.json"
+
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs were finished, in this process or before it."""
+        return len(self._lines.read_text().splitlines()) if self._lines.exists() else 0
+
+    def keep_if_best(self, loss: float) -> None:
+        """Keep the present weights if no epoch so far had a lower validation loss."""
+        if not self._best_loss.exists() or loss < json.loads(self._best_loss.read_text()):
+            self._served.save_weights(self._weights)
+            self._best_loss.write_text(json.dumps(loss))
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Record an epoch; Keras calls this."""
+        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        self.keep_if_best(metrics["val_loss"])
+        self._on_epoch(epoch, metrics)
+        with self._lines.open("a") as file:
+            file.write(json.dumps({"epoch": epoch, **metrics}) + "\n")
+
+    def restore_best(self) -> None:
+        """Put the best epoch's weights into the model."""
+        self._served.load_weights(self._weights)

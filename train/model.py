@@ -1,0 +1,159 @@
+"""The Keras model: a pretrained backbone under a linear head, with the three outputs that the app serves."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import layers
+
+from train.config import BACKBONES, TrainError
+
+NORMALISATION = {
+    "efficientnet_lite0": (1 / 128, -127 / 128),
+    "mobilenet_v2": (1 / 127.5, -1.0),
+    "tiny": (1 / 127.5, -1.0),
+}
+"""Each backbone's scale and offset: it takes `pixel * scale + offset`, pixel 0 to 255."""
+
+
+PROGRESS = 1 if sys.stdout.isatty() else 2
+"""Keras's progress bar for a person, one line an epoch for a log file."""
+
+
+@dataclass(frozen=True)
+class CatModel:
+    """The model's parts, which share their weights.
+
+    Attributes:
+        features: normalised pixels to a feature map (N, H, W, C).
+        head: the 1 × 1 convolution from features to the logit.
+        served: uint8 RGB (N, side, side, 3) to probability (N, 1, 1, 1), embedding (N, 1, 1, C) and
+            share (N, H, W, 1), each float32. Each share is what a cell adds to the logit; they sum to it.
+        scale: factor of the normalisation.
+        offset: summand of the normalisation.
+    """
+
+    features: keras.Model
+    head: layers.Layer
+    served: keras.Model
+    scale: float
+    offset: float
+
+    def trainer(self, augmentation: layers.Layer) -> keras.Model:
+        """Return float or uint8 RGB to logit (N, 1), with augmentation in training."""
+        photo = keras.Input(self.served.input_shape[1:], dtype="uint8", name="photo")
+        pixels = augmentation(layers.Rescaling(1.0)(photo))
+        features = self.features(layers.Rescaling(self.scale, self.offset)(pixels))
+        pooled = layers.GlobalAveragePooling2D(keepdims=True)(features)
+        return keras.Model(photo, layers.Flatten()(self.head(pooled)), name="trainer")
+
+    def embed(self, pixels: np.ndarray, batch: int) -> np.ndarray:
+        """Return the embeddings of resized photos.
+
+        Args:
+            pixels: shape (N, side, side, 3), uint8.
+            batch: photos at a time.
+
+        Returns:
+            Shape (N, C), float32.
+        """
+        return self._predict(pixels, batch)["embedding"].reshape(len(pixels), -1)
+
+    def probabilities(self, pixels: np.ndarray, batch: int) -> np.ndarray:
+        """Return the probability of "cat" for resized photos, shape (N,), float32, 0 to 1."""
+        return self._predict(pixels, batch)["probability"].reshape(-1)
+
+    def _predict(self, pixels: np.ndarray, batch: int) -> dict[str, np.ndarray]:
+        return self.served.predict(pixels, batch_size=batch, verbose=PROGRESS)
+
+
+def build(backbone: str, side: int, weights: Path | None) -> CatModel:
+    """Build a model with a pretrained backbone and an untrained head.
+
+    Args:
+        backbone: "efficientnet_lite0" (from a file), "mobilenet_v2" (from a file, or by its name through
+            `keras.applications`, which downloads it) or "tiny" (small, not pretrained; for demonstrations).
+        side: pixels of each side of the input, at least 32.
+        weights: file with pretrained weights.
+
+    Raises:
+        TrainError: the backbone is unknown, or its weights are not to be had.
+    """
+    if backbone not in BACKBONES:
+        raise TrainError(f"There is no backbone {backbone!r}; choose one of {', '.join(BACKBONES)}.")
+    scale, offset = NORMALISATION[backbone]
+    features = {"efficientnet_lite0": _lite0, "mobilenet_v2": _mobilenet, "tiny": _tiny}[backbone](
+        side, weights
+    )
+    return _assemble(features, side, scale, offset)
+
+
+def load(path: Path) -> CatModel:
+    """Load what `CatModel.served.save(path)` saved."""
+    served = keras.models.load_model(path, compile=False)
+    normalise = served.get_layer("normalise")
+    return CatModel(
+        served.get_layer("features"), served.get_layer("head"), served, normalise.scale, normalise.offset
+    )
+
+
+def outputs(cells: keras.KerasTensor, head: layers.Layer) -> dict[str, keras.KerasTensor]:
+    """Return the served outputs from a feature map of shape (N, H, W, C)."""
+    embedding = layers.GlobalAveragePooling2D(keepdims=True, name="embedding")(cells)
+    # The head is linear, so its mean over the cells is its value at the mean: the shares sum to the logit.
+    share = layers.Rescaling(1 / (cells.shape[1] * cells.shape[2]), name="share")(head(cells))
+    probability = layers.Activation("sigmoid", name="probability")(head(embedding))
+    return {"probability": probability, "embedding": embedding, "share": share}
+
+
+def _assemble(features: keras.Model, side: int, scale: float, offset: float) -> CatModel:
+    head = layers.Conv2D(1, 1, name="head")
+    photo = keras.Input((side, side, 3), dtype="uint8", name="photo")
+    cells = features(layers.Rescaling(scale, offset, name="normalise")(photo))
+    served = keras.Model(photo, outputs(cells, head), name="cat_model")
+    return CatModel(features, head, served, scale, offset)
+
+
+def _lite0(side: int, weights: Path | None) -> keras.Model:
+    if weights is None:
+        raise TrainError(
+            "EfficientNet-Lite0 is loaded from a file: give --weights FILE (or CAT_WEIGHTS), "
+            "or choose --backbone mobilenet_v2, which Keras downloads by its name."
+        )
+    pretrained = _load_file(weights)
+    clone = keras.models.clone_model(pretrained, input_tensors=keras.Input((side, side, 3)))
+    clone.set_weights(pretrained.get_weights())
+    return keras.Model(clone.inputs[0], clone.outputs[0], name="features")
+
+
+def _load_file(weights: Path) -> keras.Model:
+    try:
+        return keras.models.load_model(weights, compile=False)
+    except (OSError, ValueError) as error:
+        raise TrainError(f"The weights in {weights} cannot be loaded: {error}") from error
+
+
+def _mobilenet(side: int, weights: Path | None) -> keras.Model:
+    try:
+        return keras.applications.MobileNetV2(
+            input_shape=(side, side, 3),
+            include_top=False,
+            weights=str(weights) if weights else "imagenet",
+            name="features",
+        )
+    except Exception as error:  # a failed download raises nothing narrower
+        where = weights or "the network"
+        raise TrainError(f"MobileNetV2's weights could not be had from {where}: {error}") from error
+
+
+def _tiny(side: int, weights: Path | None) -> keras.Model:
+    if weights is not None:
+        raise TrainError("The tiny backbone has no pretrained weights; leave --weights out.")
+    photo = keras.Input((side, side, 3))
+    cells = photo
+    for filters in (16, 24, 32, 48):
+        cells = layers.Conv2D(filters, 3, strides=2, padding="same")(cells)
+        cells = layers.ReLU(6.0)(cells)
+    return keras.Model(photo, cells, name="features")

@@ -1,0 +1,88 @@
+"""The run folder: what one training was told and left behind, for going on with it and for export."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from cat_model.files import write_durably
+from train import dataset
+from train.config import TrainConfig, TrainError
+from train.dataset import WILD, PhotoRecord
+
+RUN, SUMMARY, MODEL = "run.json", "summary.json", "model.keras"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder and what it says of itself: all that export needs.
+
+    Attributes:
+        folder: the run folder.
+        config: what was done.
+        command: the command line.
+        photos: folder of groups it learned from.
+        wild: folder of groups it was only measured on, or None.
+        cache: folder of what was computed from photos.
+        data: fingerprint of the photos, their groups and splits.
+        code_commit: of the code that trained.
+        weights: name and sha256 of the pretrained weights, or how they were had.
+        tracking_uri: MLflow's store.
+        mlflow_run: id of the run there.
+    """
+
+    folder: Path
+    config: TrainConfig
+    command: str
+    photos: Path
+    wild: Path | None
+    cache: Path
+    data: str
+    code_commit: str
+    weights: str
+    tracking_uri: str
+    mlflow_run: str
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read a run folder.
+
+        Raises:
+            TrainError: it holds no run, or one that is not finished.
+        """
+        if not (folder / RUN).exists():
+            raise TrainError(f"{folder} holds no training run.")
+        if not (folder / SUMMARY).exists():
+            raise TrainError(
+                f"The run in {folder} is not finished; the command that began it goes on with it."
+            )
+        return cls.read_unfinished(folder)
+
+    @classmethod
+    def read_unfinished(cls, folder: Path) -> Self:
+        """Read a run folder whether or not its run is finished."""
+        stored = json.loads((folder / RUN).read_text())
+        stored["config"] = TrainConfig(**stored["config"])
+        for name in ("photos", "wild", "cache"):
+            stored[name] = Path(stored[name]) if stored[name] else None
+        return cls(folder=folder, **stored)
+
+    def write(self) -> None:
+        """Write run.json, which `read` reads."""
+        stored = {name: value for name, value in dataclasses.asdict(self).items() if name != "folder"}
+        for name in ("photos", "wild", "cache"):
+            stored[name] = str(stored[name].absolute()) if stored[name] else None
+        write_durably(self.folder / RUN, json.dumps(stored, indent=1).encode())
+
+    def manifest(self, split: str) -> list[PhotoRecord]:
+        """Return the photos of one split; "wild" is empty where none were given."""
+        name = "wild.csv" if split == WILD else "manifest.csv"
+        return [record for record in dataset.read_manifest(self.folder / name) if record.split == split]
+
+    def pixels(self, split: str) -> np.ndarray:
+        """Return the photos of one split as the model sees them, shape (N, side, side, 3), uint8."""
+        root = self.wild if split == WILD else self.photos
+        return dataset.pixels(root, self.manifest(split), self.config.side, self.cache)
