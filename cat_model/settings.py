@@ -1,6 +1,7 @@
 """Every knob of the app, read from CAT_* environment variables in one place."""
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ class Settings:
         upload_mb: largest photo file accepted, in megabytes (10⁶ bytes), at least 1.
         queue: how many visitors may wait before the page says it is busy, at least 1.
         on_space: whether this runs as a Hugging Face Space.
+        open_browser: whether to open the page in a browser, because there is a screen.
     """
 
     bundle: Path = SHIPPED_BUNDLE
@@ -35,6 +37,7 @@ class Settings:
     upload_mb: int = 20
     queue: int = 64
     on_space: bool = False
+    open_browser: bool = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -46,6 +49,9 @@ class Settings:
             SettingsError: a number is not a number, or out of its range.
         """
         on_space = bool(environ.get("SPACE_ID"))
+        screen = (
+            sys.platform in ("win32", "darwin") or environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
+        )
         return cls(
             bundle=Path(environ.get("CAT_BUNDLE") or cls.bundle),
             feedback_dir=Path(environ.get("CAT_FEEDBACK_DIR") or cls.feedback_dir),
@@ -55,6 +61,7 @@ class Settings:
             upload_mb=_whole_number(environ, "CAT_UPLOAD_MB", cls.upload_mb, 1, 1_000),
             queue=_whole_number(environ, "CAT_QUEUE", cls.queue, 1, 100_000),
             on_space=on_space,
+            open_browser=bool(screen) and not on_space,
         )
 
 

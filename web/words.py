@@ -1,0 +1,63 @@
+"""What the page says, in words and in the little HTML around them. How it looks is in page.css."""
+
+import html
+
+from cat_model import Verdict
+from cat_model.predict import CAT, NOT_A_CAT
+
+TITLE = "Are you a cat?"
+WELCOME = f"# {TITLE}\nShow me a photo. I will tell you whether there is a cat in it."
+PRIVACY = (
+    "Your photo is only looked at, then deleted within minutes. Nothing is kept unless you press a button "
+    "under the answer; your photo itself is kept only if you tick the box."
+)
+KEEP = "Keep my photo to improve the model"
+RIGHT, WRONG = "Right", "Wrong"
+IT_IS, IT_IS_NOT = "It is a cat", "It is not a cat"
+
+THANKS = "Thank you! Your answer is kept, your photo is not."
+THANKS_WITH_PHOTO = "Thank you! Your answer and your photo are kept."
+THANKS_PHOTO_GONE = "Thank you! Your answer is kept; your photo is not, for it was already deleted here."
+FORGOTTEN = "This answer is no longer known here. Please show the photo again."
+PRESS_AGAIN = "Please press again."
+NO_PHOTO = "Please send a photo."
+NO_ANSWER = f'Please say what the photo shows: it_is must be "{CAT}" or "{NOT_A_CAT}".'
+
+
+def panel(kind: str, headline: str, detail: str = "") -> str:
+    """Return the HTML of the verdict panel; `kind` chooses its colour and icon in page.css."""
+    return (
+        f'<div class="verdict {kind}"><div><p class="headline">{html.escape(headline)}</p>'
+        f"<p>{html.escape(detail)}</p></div></div>"
+    )
+
+
+IDLE = panel("idle", "Your answer appears here")
+LOOKING = panel("idle", "Looking …")
+BUSY = panel(
+    "wrong", "I could not look at it", "Many visitors are waiting, or the connection broke. Try again."
+)
+
+
+def refused(reason: str) -> str:
+    """Return the panel for a photo that cannot be used."""
+    return panel("wrong", "I can't look at this one", reason)
+
+
+def verdict_panel(verdict: Verdict) -> str:
+    """Return the panel for a verdict, with the percentage of the label it says."""
+    if verdict.unsure:
+        return panel("unsure", "Not sure", "It may be a cat, it may be something else.")
+    kind, words = ("cat", "It's a cat") if verdict.is_cat else ("other", "Not a cat")
+    return panel(kind, f"{words} — {100 * shares(verdict)[verdict.label]:.0f}\u00a0%")
+
+
+def shares(verdict: Verdict) -> dict[str, float]:
+    """Return both probabilities as the page shows them: from 1 to 99 %, for it is never quite certain."""
+    cat = min(max(round(verdict.probability, 2), 0.01), 0.99)
+    return {CAT: cat, NOT_A_CAT: round(1 - cat, 2)}
+
+
+def note(words: str = "", failed: bool = False) -> str:
+    """Return the line under the flag buttons."""
+    return f'<p class="{"failed" if failed else "thanks"}">{html.escape(words)}</p>'
