@@ -59,6 +59,7 @@ def test_a_folder_is_searched_to_the_bottom_for_photos_only(capsys, album):
     [
         ("album/*.JPG", ["cat.JPG"]),
         ("album/**/*.jp*g", ["cup.jpeg"]),
+        ("album/**/*.JPG", ["cat.JPG"]),
         ("album/dee*", ["cup.jpeg"]),
         ("*/deeper/*", ["cup.jpeg"]),
     ],

@@ -136,6 +136,7 @@ def test_every_exif_rotation_ends_upright(landscape, form, orientation):
 @pytest.mark.parametrize(
     "exif", [b"garbage!!", b"", b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x63\0\0\0"]
 )
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_broken_exif_does_not_refuse_the_photo(landscape, form, exif):
     data = encoded(landscape, form, exif=b"Exif\0\0" + exif, quality=95)
     assert decode(data).size == (60, 40)
@@ -198,6 +199,12 @@ def test_pil_images_of_every_mode(mode, fill, expected):
     assert (photo.mode, photo.size) == (mode, (32, 32))
 
 
+def test_a_gap_in_a_pil_image_of_floats_does_not_change_the_others():
+    values = np.full((32, 32), 200 * 257, np.float32)
+    values[0, 0] = np.nan
+    assert colour(Image.fromarray(values)) == about((200, 200, 200), 1)
+
+
 def test_a_palette_image_of_pil_keeps_its_colours():
     photo = Image.new("P", (32, 32), 1)
     photo.putpalette([0, 0, 0, 12, 34, 56])
@@ -238,6 +245,12 @@ def test_resize_keeps_the_whole_picture(landscape):
     assert tuple(square[-1, 0]) == (0, 0, 255)
     upscaled = resize(Image.new("RGB", (16, 300), "red"), SIDE)
     assert np.array_equal(upscaled, np.full((SIDE, SIDE, 3), (255, 0, 0)))
+
+
+def test_resize_takes_every_pixel_into_account():
+    fine = np.indices((4 * SIDE, 4 * SIDE)).sum(axis=0) % 2 * np.uint8(255)
+    square = resize(Image.fromarray(fine).convert("RGB"), SIDE)
+    assert np.abs(square.astype(int) - 127).max() <= 2
 
 
 def test_a_big_jpeg_decoded_small_gives_nearly_the_same_square(examples):
