@@ -248,7 +248,7 @@ def test_resize_keeps_the_whole_picture(landscape):
 
 
 def test_resize_takes_every_pixel_into_account():
-    fine = np.indices((4 * SIDE, 4 * SIDE)).sum(axis=0) % 2 * np.uint8(255)
+    fine = (np.indices((4 * SIDE, 4 * SIDE)).sum(axis=0) % 2 * 255).astype(np.uint8)
     square = resize(Image.fromarray(fine).convert("RGB"), SIDE)
     assert np.abs(square.astype(int) - 127).max() <= 2
 
