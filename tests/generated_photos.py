@@ -31,7 +31,7 @@ def draw(group: str, generator: np.random.Generator, side: int = 96) -> Image.Im
 
 
 def write(folder: Path, per_group: int, seed: int = 0, shuffled: bool = False) -> Path:
-    """Write a folder of groups; with `shuffled`, the group a picture lies in says nothing of what it shows."""
+    """Write a folder of groups; with `shuffled`, a picture's group says nothing of what it shows."""
     generator = np.random.default_rng(seed)
     shown = [group for group in GROUPS for _ in range(per_group)]
     named = list(generator.permutation(shown)) if shuffled else shown

@@ -68,7 +68,8 @@ def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> Non
     """
     weights, bias = model.head.get_weights()
     logits = model.embed(validation.pixels, config.batch) @ weights.reshape(-1, 1) + bias
-    scaling = LogisticRegression(C=np.inf).fit(logits, validation.labels)
+    # The default, slight regularisation keeps the scale finite where validation photos are separable.
+    scaling = LogisticRegression().fit(logits, validation.labels)
     scale = scaling.coef_[0, 0]
     model.head.set_weights([weights * scale, bias * scale + scaling.intercept_])
 

@@ -1,0 +1,1 @@
+"""What is measured, and never asserted on time: `python -m benchmarks.latency` and its like."""

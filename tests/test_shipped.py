@@ -1,0 +1,43 @@
+"""The model that ships: its own files, and its recorded figures on photos it has never seen."""
+
+import pytest
+
+from benchmarks.accuracy import measure
+from cat_model.bundle import Bundle
+from cat_model.settings import SHIPPED_BUNDLE
+from export import gate
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return Bundle.read(SHIPPED_BUNDLE)
+
+
+def test_it_is_small_and_passed_the_gate_as_it_stands(shipped):
+    assert len(shipped.model) <= 5_000_000
+    recorded = shipped.manifest["gate"]
+    assert recorded["passed"] is True
+    limits = {finding["rule"]: finding["limit"] for finding in recorded["findings"]}
+    assert limits == gate.read_rules(gate.RULES)
+    found = {finding["rule"]: finding["found"] for finding in recorded["findings"]}
+    assert gate.passed(gate.judge(found, gate.read_rules(gate.RULES)))
+
+
+def test_its_manifest_tells_how_to_make_it_again(shipped):
+    training = shipped.manifest["training"]
+    assert training["command"].startswith("python -m train run ")
+    assert not training["code_commit"].endswith("-dirty")
+    for name in ("data_fingerprint", "mlflow_run", "weights"):
+        assert training[name]
+    assert isinstance(training["config"]["seed"], int)
+
+
+def test_it_holds_its_recorded_figures_on_wild_photos(shipped, predictor, shared_part):
+    metrics = measure(predictor, shared_part("photos/wild"))
+    assert metrics.recall.value >= 0.985
+    assert metrics.precision.value >= 0.985
+    recorded = shipped.manifest["metrics"]["wild"]
+    # Another processor's int8 kernels may round a photo at the threshold the other way.
+    assert abs(metrics.recall.hits - recorded["recall"]["hits"]) <= 1
+    assert abs(metrics.precision.total - recorded["precision"]["total"]) <= 2
+    assert metrics.recall.total == recorded["recall"]["total"]

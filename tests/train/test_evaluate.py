@@ -1,0 +1,73 @@
+"""Counts, intervals, threshold and calibration error against values known from elsewhere."""
+
+import numpy as np
+import pytest
+
+from train import evaluate
+
+
+@pytest.mark.parametrize(("hits", "total", "low"), [(97, 100, 0.915), (485, 500, 0.951), (970, 1000, 0.957)])
+def test_lower_wilson_bound_of_097(hits, total, low):
+    assert evaluate.rate(hits, total).low == pytest.approx(low, abs=5e-4)
+
+
+def test_wilson_interval_stays_within_0_and_1_and_says_nothing_of_nothing():
+    assert evaluate.rate(0, 10).low == 0
+    assert evaluate.rate(10, 10).high == pytest.approx(1)
+    empty = evaluate.rate(0, 0)
+    assert (empty.value, empty.low, empty.high) == (0, 0, 1)
+
+
+def test_measure_counts_each_group():
+    groups = ["cat", "cat", "cat_hard", "dog", "dog", "misc"]
+    probabilities = np.array([0.9, 0.4, 0.8, 0.7, 0.1, 0.2])
+    metrics = evaluate.measure(probabilities, groups, 0.5, band=(0.3, 0.75))
+    assert (metrics.recall.hits, metrics.recall.total) == (2, 3)
+    assert (metrics.precision.hits, metrics.precision.total) == (2, 3)
+    assert {group: rate.hits for group, rate in metrics.false_cat.items()} == {"dog": 1, "misc": 0}
+    assert {group: rate.value for group, rate in metrics.recall_of.items()} == {"cat": 0.5, "cat_hard": 1}
+    assert metrics.unsure.hits == 2
+
+
+def test_threshold_makes_the_smaller_of_recall_and_precision_as_large_as_can_be():
+    generator = np.random.default_rng(1)
+    cats = generator.random(400) < 0.3
+    probabilities = np.clip(generator.normal(0.35 + 0.3 * cats, 0.15), 0, 1)
+    threshold = evaluate.choose_threshold(probabilities, cats)
+
+    def smaller(cut):
+        said = probabilities >= cut
+        return min((said & cats).sum() / cats.sum(), (said & cats).sum() / said.sum())
+
+    assert smaller(threshold) == max(smaller(cut) for cut in probabilities)
+
+
+def test_threshold_lies_in_the_middle_of_the_gap_it_could_be_anywhere_in():
+    probabilities = np.array([0.1, 0.2, 0.8, 0.9])
+    cats = np.array([False, False, True, True])
+    assert evaluate.choose_threshold(probabilities, cats) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("cats", [[True, True], [False, False]])
+def test_a_threshold_needs_both_kinds(cats):
+    with pytest.raises(ValueError, match="something else"):
+        evaluate.choose_threshold(np.array([0.2, 0.3]), np.array(cats))
+
+
+def test_unsure_band_holds_the_threshold_and_what_lies_outside_can_be_trusted():
+    generator = np.random.default_rng(2)
+    cats = generator.random(2000) < 0.3
+    probabilities = np.clip(generator.normal(0.3 + 0.4 * cats, 0.15), 0, 1)
+    threshold = evaluate.choose_threshold(probabilities, cats)
+    low, high = evaluate.unsure_band(probabilities, cats, threshold, trust=0.98)
+    assert low < threshold < high
+    assert (probabilities[cats] < low).mean() <= 0.02
+    assert cats[probabilities >= high].mean() >= 0.98
+
+
+def test_calibration_error_of_honest_and_of_boastful_probabilities():
+    generator = np.random.default_rng(3)
+    probabilities = generator.random(50_000)
+    cats = generator.random(50_000) < probabilities
+    assert evaluate.calibration_error(probabilities, cats) < 0.01
+    assert evaluate.calibration_error(np.full(1000, 0.9), np.arange(1000) < 500) == pytest.approx(0.4)

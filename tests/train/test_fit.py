@@ -1,0 +1,116 @@
+"""Fitting goes on where it was stopped, freezes what it should, and calibrates the head it is given."""
+
+import numpy as np
+import pytest
+
+from tests import generated_photos
+from train import evaluate, fit, model
+from train.config import TrainConfig, TrainError
+
+CONFIG = TrainConfig(backbone="tiny", side=32, epochs=3, batch=16)
+
+
+def examples(count: int, seed: int) -> fit.Examples:
+    generator = np.random.default_rng(seed)
+    groups = [generated_photos.GROUPS[index % 4] for index in range(count)]
+    pixels = np.stack([np.asarray(generated_photos.draw(group, generator, CONFIG.side)) for group in groups])
+    return fit.Examples(pixels, np.array([group == "cat" for group in groups], dtype=np.float32))
+
+
+@pytest.fixture(scope="module")
+def train():
+    return examples(64, seed=0)
+
+
+@pytest.fixture(scope="module")
+def validation():
+    return examples(32, seed=1)
+
+
+def test_a_stopped_training_loses_at_most_the_epoch_it_was_in(train, validation, tmp_path):
+    seen = []
+
+    def stop_in_the_third_epoch(epoch, _):
+        seen.append(epoch)
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    def fine_tune(on_epoch):
+        cat_model = model.build("tiny", CONFIG.side, None)
+        fit.fit_head(cat_model, train, CONFIG, tmp_path)
+        fit.fine_tune(cat_model, train, validation, CONFIG, tmp_path, on_epoch)
+        return cat_model
+
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(stop_in_the_third_epoch)
+    fine_tune(lambda epoch, _: seen.append(epoch))
+    assert seen == [0, 1, 1, 2]
+
+
+def test_the_fitted_head_is_kept_for_a_run_that_goes_on(train, tmp_path, monkeypatch):
+    first = model.build("tiny", CONFIG.side, None)
+    fit.fit_head(first, train, CONFIG, tmp_path)
+    monkeypatch.setattr(model.CatModel, "embed", lambda *_: pytest.fail("fitted again"))
+    second = model.build("tiny", CONFIG.side, None)
+    fit.fit_head(second, train, CONFIG, tmp_path)
+    for one, other in zip(first.head.get_weights(), second.head.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_calibration_repairs_a_boastful_head(train, validation, tmp_path):
+    cat_model = model.build("tiny", CONFIG.side, None)
+    fit.fit_head(cat_model, train, CONFIG, tmp_path)
+    weights, bias = cat_model.head.get_weights()
+    cat_model.head.set_weights([weights * 30, bias * 30 + 5])
+    labels = np.where(np.arange(len(validation.labels)) % 5 == 0, 1 - validation.labels, validation.labels)
+    hard = fit.Examples(validation.pixels, labels)
+    cats = labels > 0
+
+    def error():
+        return evaluate.calibration_error(cat_model.probabilities(validation.pixels, 16), cats, bins=5)
+
+    boastful = error()
+    fit.calibrate(cat_model, hard, CONFIG)
+    assert error() < boastful / 2
+
+
+def test_only_the_upper_layers_are_trained(train, validation, tmp_path):
+    cat_model = model.build("tiny", CONFIG.side, None)
+    before = [layer.get_weights() for layer in cat_model.features.layers]
+    config = TrainConfig(backbone="tiny", side=32, epochs=1, batch=16, unfrozen=0.5, learning_rate=1e-2)
+    fit.fine_tune(cat_model, train, validation, config, tmp_path, lambda *_: None)
+    moved = [layer.trainable and bool(layer.get_weights()) for layer in cat_model.features.layers]
+    assert any(moved)
+    for layer, weights, trained in zip(cat_model.features.layers, before, moved, strict=True):
+        if not trained:
+            for one, other in zip(layer.get_weights(), weights, strict=True):
+                np.testing.assert_array_equal(one, other)
+    assert not cat_model.features.layers[1].trainable
+
+
+def test_a_saved_model_comes_back_whole(train, tmp_path):
+    cat_model = model.build("tiny", CONFIG.side, None)
+    cat_model.served.save(tmp_path / "model.keras")
+    loaded = model.load(tmp_path / "model.keras")
+    assert (loaded.scale, loaded.offset) == (cat_model.scale, cat_model.offset)
+    np.testing.assert_allclose(
+        loaded.probabilities(train.pixels, 16), cat_model.probabilities(train.pixels, 16), atol=1e-6
+    )
+
+
+def test_the_shares_sum_to_the_logit(train):
+    cat_model = model.build("tiny", CONFIG.side, None)
+    answer = cat_model.served.predict(train.pixels, verbose=0)
+    probability = answer["probability"].reshape(-1)
+    logit = np.log(probability / (1 - probability))
+    np.testing.assert_allclose(answer["share"].sum(axis=(1, 2, 3)), logit, atol=1e-4)
+
+
+def test_weights_that_are_not_to_be_had_are_refused_in_words(tmp_path):
+    with pytest.raises(TrainError, match="--weights FILE"):
+        model.build("efficientnet_lite0", 64, None)
+    (tmp_path / "broken.keras").write_bytes(b"no weights")
+    with pytest.raises(TrainError, match=r"broken\.keras"):
+        model.build("efficientnet_lite0", 64, tmp_path / "broken.keras")
+    with pytest.raises(TrainError, match="MobileNetV2"):
+        model.build("mobilenet_v2", 96, tmp_path / "missing.h5")
