@@ -1,0 +1,136 @@
+"""The page as its visitors meet it: the real server in a process of its own, and a real browser."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.bad_photos import bad_photos
+
+ROOT = Path(__file__).parents[2]
+QUIET = (
+    "--no-sandbox",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running page."""
+
+    address: str
+    feedback: Path
+    uploads: Path
+    process: subprocess.Popen
+
+    def records(self) -> list[Path]:
+        return sorted(self.feedback.glob("records/*.json"))
+
+    def photos(self) -> list[Path]:
+        return sorted(self.feedback.glob("photos/*"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """This process's environment with settings; no screen, so that no test opens a browser tab."""
+    screenless = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "SPACE_ID")}
+    return screenless | {name: str(value) for name, value in settings.items()}
+
+
+@contextmanager
+def running(folder: Path, **settings: object) -> Iterator[Server]:
+    """Run `python app.py` with a folder of its own until the block ends."""
+    port, feedback, uploads = free_port(), folder / "feedback", folder / "uploads"
+    env = environment(CAT_PORT=port, CAT_FEEDBACK_DIR=feedback, GRADIO_TEMP_DIR=uploads, **settings)
+    log = folder / "log.txt"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=env, stdout=output, stderr=output
+        )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        while not _answers(address):
+            assert process.poll() is None, log.read_text("utf-8")
+            time.sleep(0.1)
+        yield Server(address, feedback, uploads, process)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(address, timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("page")) as page:
+        yield page
+
+
+@pytest.fixture(scope="session")
+def bad(tmp_path_factory) -> dict[str, Path]:
+    return bad_photos(tmp_path_factory.mktemp("bad"))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    for name in (os.environ.get("CAT_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"):
+        if name and (found := shutil.which(name)):
+            return found
+    pytest.skip(
+        "No browser: install Chromium (Debian: apt-get install chromium) or set CAT_CHROMIUM to its path."
+    )
+
+
+@pytest.fixture(scope="session")
+def playwright():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(playwright, chromium):
+    launched = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+    yield launched
+    launched.close()
+
+
+@pytest.fixture
+def visit(browser, server):
+    """Open the page in a fresh browser context: `visit(color_scheme="dark")` gives a Playwright page."""
+    contexts = []
+
+    def opened(address: str = server.address, **options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(address)
+        page.locator(".verdict.idle").wait_for()
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()

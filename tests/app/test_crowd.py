@@ -1,0 +1,95 @@
+"""A page that is too busy says so, beside the new picture, and still takes an answer."""
+
+import threading
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from tests.app.conftest import free_port
+
+WAIT_S = 60
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Whether photos are judged at all; open at first."""
+    import cat_model
+
+    opened = threading.Event()
+    opened.set()
+    judge = cat_model.Predictor.predict
+    monkeypatch.setattr(
+        cat_model.Predictor, "predict", lambda self, photo: opened.wait(WAIT_S) and judge(self, photo)
+    )
+    yield opened
+    opened.set()
+
+
+@pytest.fixture
+def small_page(tmp_path):
+    """A page in this process for one photo at a time and two that wait."""
+    import app
+    from cat_model.settings import Settings
+
+    settings = replace(
+        Settings.from_env(),
+        port=free_port(),
+        feedback_dir=tmp_path / "feedback",
+        workers=1,
+        queue=2,
+        open_browser=False,
+    )
+    blocks = app.create_app(settings)
+    yield app.serve(blocks, settings), settings
+    blocks.close(verbose=False)
+
+
+def fill(address, photo):
+    """Ask for verdicts until the page takes no more."""
+    api = f"{address}gradio_api"
+    (path,) = httpx.post(f"{api}/upload", files={"files": ("photo.jpg", photo.read_bytes())}).json()
+    question = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}
+    for _ in range(20):
+        if httpx.post(f"{api}/call/predict", json=question).status_code == 503:
+            return
+    pytest.fail("The page never said that its queue is full.")
+
+
+def test_a_busy_page_says_so_and_drops_the_old_verdict(gate, small_page, visit, examples):
+    address, _ = small_page
+    page = visit(address)
+    page.get_by_role("button", name="A cat", exact=True).click()
+    page.locator(".verdict.cat").wait_for()
+    gate.clear()
+    fill(address, examples / "coffee.jpg")
+    page.get_by_role("button", name="An astronaut", exact=True).click()
+    page.locator(".verdict.wrong").wait_for()
+    assert "Try again" in page.inner_text("#answer")
+    assert page.locator("#right").is_disabled()
+
+
+def test_a_busy_page_still_takes_an_answer(gate, small_page, visit, examples):
+    address, settings = small_page
+    page = visit(address)
+    page.get_by_role("button", name="A cat", exact=True).click()
+    page.locator("#right:enabled").wait_for()
+    gate.clear()
+    fill(address, examples / "coffee.jpg")
+    page.click("#right")
+    page.locator("#thanks .thanks:not(:empty)").wait_for()
+    assert len(list(settings.feedback_dir.glob("records/*.json"))) == 1
+
+
+def test_while_a_new_photo_is_looked_at_the_old_verdict_is_gone(gate, small_page, visit):
+    address, _ = small_page
+    page = visit(address)
+    page.get_by_role("button", name="A cat", exact=True).click()
+    page.locator("#right:enabled").wait_for()
+    gate.clear()
+    page.get_by_role("button", name="An astronaut", exact=True).click()
+    page.locator(".verdict.idle").wait_for()
+    assert page.inner_text("#answer").strip() == "Looking …"
+    page.locator("#right:disabled").wait_for()
+    gate.set()
+    page.locator(".verdict.other").wait_for()

@@ -1,0 +1,300 @@
+"""The page in a real browser, as a visitor uses it: by mouse, by keyboard, on a phone, in the dark."""
+
+import base64
+import io
+import json
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from PIL import Image
+
+from tests.app.conftest import QUIET
+
+BYTES = "Uint8Array.from(atob(bytes), letter => letter.charCodeAt(0))"
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+CAT, OTHER, REFUSED = ".verdict.cat", ".verdict.other", ".verdict.wrong"
+
+
+def show(page, path):
+    """Upload a photo, in place of the one on the page if there is one."""
+    remove = page.get_by_label("Remove Image")
+    if remove.count():
+        remove.click()
+    page.set_input_files("#photo input[type=file]", path)
+
+
+def example(page, name):
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def thanks(page):
+    page.locator("#thanks p:not(:empty)").wait_for()
+    return page.inner_text("#thanks")
+
+
+def test_an_uploaded_cat_is_called_a_cat_with_its_percentage(visit, predictor, examples):
+    page = visit()
+    show(page, examples / "chelsea.jpg")
+    page.locator(CAT).wait_for()
+    percent = min(99, round(100 * predictor.predict(examples / "chelsea.jpg").probability))
+    assert page.inner_text("#answer").strip() == f"It's a cat — {percent}\u00a0%"
+    bars = page.inner_text("#bars").split("\n")
+    assert [words for words in bars if words] == ["cat", f"{percent}%", "not a cat", f"{100 - percent}%"]
+
+
+@pytest.mark.parametrize("name", ["An astronaut", "A cup of coffee"])
+def test_an_example_gives_its_verdict_on_one_click(visit, name):
+    page = visit()
+    example(page, name)
+    page.locator(OTHER).wait_for()
+    assert re.fullmatch(r"Not a cat — \d\d\u00a0%", page.inner_text("#answer").strip())
+
+
+def test_a_dropped_picture_gets_a_verdict(visit, examples):
+    page = visit()
+    page.evaluate(
+        f"""bytes => {{
+            const data = new DataTransfer();
+            data.items.add(new File([{BYTES}], "cat.jpg", {{type: "image/jpeg"}}));
+            document.querySelector("#photo button[aria-dropeffect]").dispatchEvent(
+                new DragEvent("drop", {{dataTransfer: data, bubbles: true, cancelable: true}}));
+        }}""",
+        base64.b64encode((examples / "chelsea.jpg").read_bytes()).decode(),
+    )
+    page.locator(CAT).wait_for()
+
+
+def test_a_pasted_picture_gets_a_verdict(visit, examples, tmp_path):
+    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    Image.open(examples / "chelsea.jpg").save(tmp_path / "cat.png")
+    page.evaluate(
+        f"""bytes => navigator.clipboard.write(
+            [new ClipboardItem({{"image/png": new Blob([{BYTES}], {{type: "image/png"}})}})])""",
+        base64.b64encode((tmp_path / "cat.png").read_bytes()).decode(),
+    )
+    page.get_by_label("Paste from clipboard").click()
+    page.locator(CAT).wait_for()
+
+
+@pytest.mark.parametrize(("name", "verdict"), [("chelsea.jpg", CAT), ("astronaut.jpg", OTHER)])
+def test_the_webcam_gives_a_verdict(playwright, chromium, server, examples, tmp_path, name, verdict):
+    video = tmp_path / "camera.mjpeg"
+    video.write_bytes(_as_camera_frame(examples / name) * 30)
+    page, browser = _with_camera(playwright, chromium, server, video)
+    page.locator(verdict).wait_for()
+    browser.close()
+
+
+def test_the_webcam_picture_is_not_mirrored(playwright, chromium, server, tmp_path):
+    frame = Image.new("RGB", (640, 480), "blue")
+    frame.paste("red", (0, 0, 320, 480))
+    encoded = io.BytesIO()
+    frame.save(encoded, "JPEG")
+    video = tmp_path / "camera.mjpeg"
+    video.write_bytes(encoded.getvalue() * 30)
+    page, browser = _with_camera(playwright, chromium, server, video)
+    page.locator("#right:enabled").wait_for()
+    picture = page.request.get(page.locator("#photo img").get_attribute("src")).body()
+    red, _, blue = Image.open(io.BytesIO(picture)).convert("RGB").getpixel((100, 200))
+    assert red > 200 > blue
+    browser.close()
+
+
+def _as_camera_frame(path):
+    encoded = io.BytesIO()
+    Image.open(path).resize((640, 480)).save(encoded, "JPEG", quality=95)
+    return encoded.getvalue()
+
+
+def _with_camera(playwright, chromium, server, video):
+    camera = (
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={video}",
+    )
+    browser = playwright.chromium.launch(executable_path=chromium, args=(*QUIET, *camera))
+    page = browser.new_context(permissions=["camera"]).new_page()
+    page.goto(server.address)
+    page.get_by_label("Capture from camera").click()
+    page.get_by_text("Click to Access Webcam").click()
+    page.get_by_label("capture photo").click()
+    return page, browser
+
+
+@pytest.mark.parametrize("name", ["text.jpg", "drawing.svg", "truncated.jpg", "huge.png", "empty.jpg"])
+def test_a_bad_photo_shows_its_sentence_and_not_the_old_verdict(visit, bad, predictor, name):
+    from cat_model import PhotoError
+
+    page = visit()
+    example(page, "A cat")
+    page.locator(CAT).wait_for()
+    show(page, bad[name])
+    page.locator(REFUSED).wait_for()
+    with pytest.raises(PhotoError) as refusal:
+        predictor.predict(bad[name])
+    assert str(refusal.value) in page.inner_text("#answer")
+    assert not page.locator("#bars").is_visible()
+    assert page.locator("#right").is_disabled()
+    assert page.locator("#wrong").is_disabled()
+
+
+def test_no_photo_no_verdict(visit):
+    page = visit()
+    assert page.locator("#right").is_disabled()
+    example(page, "A cat")
+    page.locator("#right:enabled").wait_for()
+    page.get_by_label("Remove Image").click()
+    page.locator(".verdict.idle").wait_for()
+    page.locator("#right:disabled").wait_for()
+    assert not page.locator("#bars").is_visible()
+
+
+@pytest.mark.parametrize(
+    ("name", "button", "says_cat"),
+    [("A cat", "#right", True), ("A cat", "#wrong", False), ("An astronaut", "#wrong", True)],
+)
+def test_a_flag_leaves_one_record_and_no_photo(visit, server, name, button, says_cat):
+    records, photos = set(server.records()), set(server.photos())
+    page = visit()
+    example(page, name)
+    page.locator(f"{button}:enabled").dblclick()
+    assert "Thank you" in thanks(page)
+    assert page.locator("#right").is_disabled()
+    (record,) = set(server.records()) - records
+    told = json.loads(record.read_text("utf-8"))
+    assert (told["person_says_cat"], told["photo"]) == (says_cat, None)
+    assert set(server.photos()) == photos
+
+
+def test_a_ticked_box_keeps_the_photo_that_was_judged_and_is_unticked_for_the_next(visit, server, examples):
+    records = set(server.records())
+    page = visit()
+    show(page, examples / "coffee.jpg")
+    page.locator("#right:enabled").wait_for()
+    page.get_by_label("Keep my photo").check()
+    page.click("#right")
+    assert "your photo are kept" in thanks(page)
+    (record,) = set(server.records()) - records
+    told = json.loads(record.read_text("utf-8"))
+    with Image.open(server.feedback / "photos" / told["photo"]) as kept:
+        assert kept.size == (600, 400)  # coffee.jpg
+    example(page, "A cat")
+    page.locator(CAT).wait_for()
+    page.locator("#right:enabled").wait_for()
+    assert not page.get_by_label("Keep my photo").is_checked()
+    assert not page.inner_text("#thanks").strip()
+
+
+def test_an_answer_that_cannot_be_stored_is_not_thanked_for(visit, server):
+    records = server.feedback / "records"
+    away = records.with_name("records-away")
+    records.mkdir(parents=True, exist_ok=True)
+    records.rename(away)
+    records.write_text("in the way")
+    try:
+        page = visit()
+        example(page, "A cat")
+        page.locator("#right:enabled").click()
+        page.locator("#thanks .failed").wait_for()
+        assert "could not be saved" in page.inner_text("#thanks")
+        assert page.locator("#right").is_enabled()
+    finally:
+        records.unlink()
+        away.rename(records)
+    page.click("#right")
+    page.locator("#thanks .thanks:not(:empty)").wait_for()
+
+
+def test_the_keyboard_is_enough(visit, server):
+    records = set(server.records())
+    page = visit()
+    _tab_to(page, "A cat")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    page.keyboard.press("Enter")
+    page.locator("#right:enabled").wait_for()
+    _tab_to(page, "Right")
+    page.keyboard.press("Enter")
+    assert "Thank you" in thanks(page)
+    assert len(set(server.records()) - records) == 1
+
+
+def _tab_to(page, name):
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        here = "document.activeElement.ariaLabel || document.activeElement.innerText.trim()"
+        if page.evaluate(here) == name:
+            return
+    pytest.fail(f"Twenty times Tab did not lead to {name!r}.")
+
+
+def test_a_verdict_is_told_to_screen_readers(visit):
+    page = visit()
+    example(page, "A cat")
+    page.locator(CAT).wait_for()
+    assert re.match("It's a cat", page.get_by_role("status").filter(visible=True).first.inner_text().strip())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_needs_no_sideways_scrolling(visit, bad, scheme):
+    page = visit(color_scheme=scheme, **PHONE)
+    for step in (lambda: None, lambda: example(page, "A cat"), lambda: show(page, bad["text.jpg"])):
+        step()
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.locator(REFUSED).wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_stand_out_from_what_is_behind_them(visit, bad, scheme):
+    page = visit(color_scheme=scheme)
+    dark = luminance(colours(page, "body")[1]) < 0.2
+    assert dark is (scheme == "dark")
+    for name, verdict in (("A cat", CAT), ("An astronaut", OTHER), (None, REFUSED)):
+        example(page, name) if name else show(page, bad["text.jpg"])
+        page.locator(verdict).wait_for()
+        page.wait_for_timeout(300)  # colours fade in
+        places = [f"{verdict} p.headline", "#privacy p", "#flags h3", "#examples .label", "footer button"]
+        if name:
+            places += ["#right", "#wrong", "#keep .label-text", "#bars .text"]
+        for place in places:
+            front, back = (luminance(colour) for colour in colours(page, place))
+            contrast = (max(front, back) + 0.05) / (min(front, back) + 0.05)
+            assert contrast >= 4.5, (place, contrast)
+
+
+def colours(page, selector):
+    """The colour of the words, and the first colour behind them that can be seen."""
+    return page.locator(selector).first.evaluate(
+        """element => {
+            const rgba = text => text.match(/[\\d.]+/g).map(Number);
+            const front = rgba(getComputedStyle(element).color);
+            let back = [0, 0, 0, 0];
+            for (let e = element; e && (back[3] ?? 1) < 1; e = e.parentElement)
+                back = rgba(getComputedStyle(e).backgroundColor);
+            return [front, back];
+        }"""
+    )
+
+
+def luminance(colour):
+    """Relative luminance as WCAG 2 defines it."""
+    assert len(colour) == 3, colour  # nothing half transparent
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_nothing_is_fetched_from_elsewhere_and_nothing_is_kept_in_the_browser(browser, server, examples):
+    context = browser.new_context()
+    asked = []
+    context.on("request", lambda request: asked.append(request.url))
+    page = context.new_page()
+    page.goto(server.address)
+    show(page, examples / "chelsea.jpg")
+    page.locator("#right:enabled").click()
+    thanks(page)
+    page.wait_for_timeout(500)
+    hosts = {urlsplit(url).netloc for url in asked if not url.startswith(("data:", "blob:"))}
+    assert hosts == {urlsplit(server.address).netloc}
+    assert "chelsea" not in page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")
+    context.close()

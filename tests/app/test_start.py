@@ -1,0 +1,77 @@
+"""Starting and stopping `python app.py`: one sentence where it cannot start, no photo left when it stops."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from tests.app.conftest import ROOT, environment, running
+
+
+def refusal(**settings):
+    """What `python app.py` says on its way out."""
+    ended = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=ROOT,
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert ended.returncode == 1, ended
+    assert "Traceback" not in ended.stderr
+    sentences = [line for line in ended.stderr.splitlines() if not line.startswith("INFO:")]
+    assert len(sentences) == 1, ended.stderr
+    return sentences[0]
+
+
+def test_a_taken_port_is_named():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"127.0.0.1:{port}" in refusal(CAT_PORT=port)
+
+
+def test_a_missing_model_is_named(tmp_path):
+    assert str(tmp_path / "none") in refusal(CAT_BUNDLE=tmp_path / "none")
+
+
+def test_a_damaged_model_is_named(tmp_path, predictor):
+    bundle = shutil.copytree(predictor.bundle.folder, tmp_path / "bundle")
+    model = bundle / "model.tflite"
+    model.write_bytes(model.read_bytes()[:-1])
+    assert "model.tflite" in refusal(CAT_BUNDLE=bundle)
+
+
+def test_a_bad_setting_is_named():
+    assert "CAT_WORKERS" in refusal(CAT_WORKERS="many")
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_stopping_ends_well_and_deletes_the_photos(tmp_path, examples, stop):
+    with running(tmp_path) as page:
+        files = {"files": ("secret.jpg", (examples / "coffee.jpg").read_bytes())}
+        httpx.post(f"{page.address}/gradio_api/upload", files=files).raise_for_status()
+        assert list(page.uploads.rglob("secret.jpg"))
+        page.process.send_signal(stop)
+        assert page.process.wait(30) == 0
+        assert not list(page.uploads.rglob("secret.jpg"))
+        assert not page.feedback.exists()  # made only when somebody answers
+
+
+def test_nothing_is_written_beside_the_program(server):
+    assert not list(ROOT.glob("*.pyi")) + list((ROOT / "web").glob("*.pyi"))
+
+
+def test_a_space_is_open_to_all_addresses_and_brings_no_demo_features(tmp_path):
+    with running(tmp_path, SPACE_ID="somebody/cat") as page:
+        config = httpx.get(f"{page.address}/config").json()
+        assert (config["pwa"], config["run_history"], config["footer_links"]) == (False, False, ["api"])
+        if sys.platform == "linux":  # where each address that begins with 127 is this machine
+            assert httpx.get(page.address.replace("127.0.0.1", "127.0.0.2")).status_code == 200
