@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 
-from train import augment
+from train.augment import Augmentation
 from train.config import TrainConfig
 from train.model import PROGRESS, CatModel
 
@@ -96,7 +96,7 @@ def fine_tune(
         on_epoch: called after each epoch with its number (from 0) and its metrics.
     """
     _freeze(model.features, config.unfrozen)
-    trainer = model.trainer(augment.build(config.augmentation, config.seed))
+    trainer = model.trainer(Augmentation(config.augmentation, config.seed))
     steps = config.epochs * math.ceil(len(train.labels) / config.batch)
     trainer.compile(
         optimizer=keras.optimizers.AdamW(_schedule(config, steps), weight_decay=1e-4, clipnorm=1.0),
@@ -105,6 +105,7 @@ def fine_tune(
             keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy"),
             keras.metrics.AUC(from_logits=True, curve="PR", name="pr_auc"),
         ],
+        jit_compile=False,  # XLA takes longer on CPUs, to compile and to run
     )
     journal = _Journal(model.served, folder, on_epoch)
     if not journal.epochs_done:
