@@ -1,6 +1,6 @@
 """Augmentation: what happens to photos in training so that the model learns cats, not framing or light.
 
-It runs batch by batch in the training graph; on cats and other photos alike, so that no change becomes a hint.
+It runs batch by batch in the training graph; on cats and others alike, so that no change becomes a hint.
 """
 
 import keras
