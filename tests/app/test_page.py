@@ -145,7 +145,7 @@ def test_no_photo_no_verdict(visit):
     example(page, "A cat")
     page.locator("#right:enabled").wait_for()
     page.get_by_label("Remove Image").click()
-    page.locator(".verdict.idle").wait_for()
+    page.get_by_text("Your answer appears here").wait_for()
     page.locator("#right:disabled").wait_for()
     assert not page.locator("#bars").is_visible()
 

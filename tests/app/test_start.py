@@ -70,7 +70,7 @@ def test_nothing_is_written_beside_the_program(server):
 
 
 def test_a_space_is_open_to_all_addresses_and_brings_no_demo_features(tmp_path):
-    with running(tmp_path, SPACE_ID="somebody/cat") as page:
+    with running(tmp_path, SPACE_ID="somebody/cat", SYSTEM="spaces") as page:
         config = httpx.get(f"{page.address}/config").json()
         assert (config["pwa"], config["run_history"], config["footer_links"]) == (False, False, ["api"])
         if sys.platform == "linux":  # where each address that begins with 127 is this machine
