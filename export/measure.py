@@ -1,6 +1,5 @@
 """The exported file in the runtime that serves it: its answers, its threshold, its agreement with Keras."""
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -88,8 +87,3 @@ def for_gate(measurement: Measurement, model: bytes) -> dict[str, float]:
         "agreement.mean_difference": measurement.mean_difference,
         "size.megabytes": len(model) / 1e6,
     }
-
-
-def as_json(measurement: Measurement) -> dict[str, object]:
-    """Return the measurement as plain dictionaries and numbers."""
-    return dataclasses.asdict(measurement)

@@ -126,8 +126,7 @@ def unsure_band(
 ) -> tuple[float, float]:
     """Return the band around the threshold in which the answer is "not sure".
 
-    Below the band at most a share 1 - trust of all cats lies; above it, a share of at least trust of the
-    photos are cats.
+    Of the photos below the band a share of at least trust are no cats; above it, as many are cats.
 
     Args:
         probabilities: shape (N,), 0 to 1.
@@ -139,11 +138,10 @@ def unsure_band(
         ValueError: there are no cats, or nothing but cats.
     """
     _need_both(cats)
-    low = float(np.quantile(probabilities[cats], 1 - trust, method="lower"))
-    cuts = np.unique(probabilities)
-    trusted = [cut for cut in cuts if cats[probabilities >= cut].mean() >= trust]
-    high = float(min(trusted, default=1.0))
-    return min(low, threshold), max(high, threshold)
+    cuts = np.append(np.unique(probabilities), [threshold, 1.0])
+    below = [cut for cut in cuts if cut <= threshold and _share(~cats[probabilities < cut]) >= trust]
+    above = [cut for cut in cuts if cut >= threshold and _share(cats[probabilities >= cut]) >= trust]
+    return float(max(below)), float(min(above))
 
 
 def calibration_error(probabilities: np.ndarray, cats: np.ndarray, bins: int = 15) -> float:
@@ -154,6 +152,10 @@ def calibration_error(probabilities: np.ndarray, cats: np.ndarray, bins: int = 1
         inside = which == each
         error += abs(probabilities[inside].mean() - cats[inside].mean()) * inside.mean()
     return float(error)
+
+
+def _share(which: np.ndarray) -> float:
+    return float(which.mean()) if len(which) else 1.0
 
 
 def _smaller_of_both(said_cat: np.ndarray, cats: np.ndarray) -> float:

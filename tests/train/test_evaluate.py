@@ -61,8 +61,16 @@ def test_unsure_band_holds_the_threshold_and_what_lies_outside_can_be_trusted():
     threshold = evaluate.choose_threshold(probabilities, cats)
     low, high = evaluate.unsure_band(probabilities, cats, threshold, trust=0.98)
     assert low < threshold < high
-    assert (probabilities[cats] < low).mean() <= 0.02
+    assert (~cats[probabilities < low]).mean() >= 0.98
     assert cats[probabilities >= high].mean() >= 0.98
+    inside = (probabilities >= low) & (probabilities < high)
+    assert 0.3 < cats[inside].mean() < 0.7
+
+
+def test_there_is_no_band_where_every_answer_can_be_trusted():
+    probabilities = np.array([0.1, 0.2, 0.8, 0.9])
+    cats = np.array([False, False, True, True])
+    assert evaluate.unsure_band(probabilities, cats, 0.5, trust=0.99) == (0.5, 0.5)
 
 
 def test_calibration_error_of_honest_and_of_boastful_probabilities():
