@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         return 0 if publish.publish(options.run, options.bundle, options.gate) else 1
-    except (BundleError, ExportError, GateError, TrainError) as error:
+    except (BundleError, ExportError, GateError, TrainError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
 

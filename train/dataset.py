@@ -197,6 +197,9 @@ def pixels(root: Path, records: Sequence[PhotoRecord], side: int, cache: Path) -
 
     Returns:
         Read-only memory map of shape (N, side, side, 3), uint8, RGB.
+
+    Raises:
+        TrainError: a photo is no longer there, or no longer a photo.
     """
     digest = hashlib.sha256(inspect.getsource(photo_module).encode())
     digest.update("".join(record.sha256 for record in records).encode())
@@ -208,7 +211,10 @@ def pixels(root: Path, records: Sequence[PhotoRecord], side: int, cache: Path) -
         array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
 
         def fill(index: int) -> None:
-            array[index] = resize(decode(root / records[index].path), side)
+            try:
+                array[index] = resize(decode(root / records[index].path), side)
+            except PhotoError as error:
+                raise TrainError(f"{root / records[index].path} has changed: {error}") from error
 
         _in_threads(fill, range(len(records)), "resizing photos")
         array.flush()

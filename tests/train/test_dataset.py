@@ -122,3 +122,9 @@ def test_pixels_are_the_served_ones_and_are_decoded_once(photos, records, tmp_pa
     np.testing.assert_array_equal(first[7], expected)
     monkeypatch.setattr(dataset, "decode", lambda *_: pytest.fail("decoded again"))
     np.testing.assert_array_equal(dataset.pixels(photos, records, 48, tmp_path), first)
+
+
+def test_a_photo_that_is_gone_is_named(records, tmp_path):
+    with pytest.raises(TrainError, match=r"cat/.*has changed: There is no such file"):
+        dataset.pixels(tmp_path / "elsewhere", records[:3], 48, tmp_path)
+    assert not list(tmp_path.glob("*.npy"))
