@@ -26,6 +26,8 @@ class TrainConfig:
         warmup: share of the fine-tuning steps in which the learning rate rises to its peak, 0 to 1.
         unfrozen: share of the backbone's layers, from the top, that fine-tuning may change, 0 to 1.
         augmentation: strength of the augmentation, 0 (none) to 1.
+        dropout: share of the embedding that is left out in training, 0 to 1.
+        mixup: parameter of the beta distribution that photos are blended by in training; 0 for none.
         label_smoothing: how far the targets move from 0 and 1 towards 0.5, 0 to 1.
         seed: of the split, the augmentation and the order of photos.
         per_group: at most so many photos of each group; None for all.
@@ -33,12 +35,14 @@ class TrainConfig:
 
     backbone: str = "efficientnet_lite0"
     side: int = 224
-    epochs: int = 6
+    epochs: int = 8
     batch: int = 32
     learning_rate: float = 1e-4
     warmup: float = 0.1
     unfrozen: float = 0.6
     augmentation: float = 1.0
+    dropout: float = 0.2
+    mixup: float = 0.2
     label_smoothing: float = 0.02
     seed: int = 20
     per_group: int | None = None

@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
+from sklearn.metrics import log_loss
 
 from train.augment import Augmentation
 from train.config import TrainConfig
@@ -16,6 +17,9 @@ from train.model import PROGRESS, CatModel
 
 HEAD_STRENGTHS = tuple(10.0 ** np.arange(-4, 1))
 """Inverse strengths of L2 regularisation that the head's fit chooses from by cross-validation."""
+
+AVERAGES = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
+"""Shares of the fine-tuned weights that are tried when they are averaged with those before."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,11 @@ def fine_tune(
     folder: Path,
     on_epoch: Callable[[int, Mapping[str, float]], None],
 ) -> None:
-    """Train the head and the upper layers; keep the epoch with the lowest validation loss.
+    """Train the head and the upper layers, keep the best epoch, and go back half way where that is better.
+
+    The epoch with the lowest validation loss is kept. Its weights are then averaged with those before
+    fine-tuning, which forgets less of what the backbone knew (WiSE-FT, M. Wortsman et al., 2022); the share
+    of each is what gives the lowest validation loss.
 
     Batch-norm statistics stay as they were pretrained: small batches of few groups would spoil them.
     Stopped at any point and called again with the same folder, it goes on after the last whole epoch.
@@ -95,8 +103,9 @@ def fine_tune(
         folder: keeps the state between epochs.
         on_epoch: called after each epoch with its number (from 0) and its metrics.
     """
+    start = model.served.get_weights()
     _freeze(model.features, config.unfrozen)
-    trainer = model.trainer(Augmentation(config.augmentation, config.seed))
+    trainer = model.trainer(Augmentation(config.augmentation, config.seed), config.dropout)
     steps = config.epochs * math.ceil(len(train.labels) / config.batch)
     trainer.compile(
         optimizer=keras.optimizers.AdamW(_schedule(config, steps), weight_decay=1e-4, clipnorm=1.0),
@@ -109,10 +118,10 @@ def fine_tune(
     )
     journal = _Journal(model.served, folder, on_epoch)
     if not journal.epochs_done:
-        start = trainer.evaluate(
+        untuned = trainer.evaluate(
             validation.pixels, validation.labels, config.batch, verbose=PROGRESS, return_dict=True
         )
-        journal.keep_if_best(start["loss"])
+        journal.keep_if_best(untuned["loss"])
     trainer.fit(
         _Batches(train, config, journal.epochs_done),
         validation_data=(validation.pixels, validation.labels),
@@ -122,6 +131,24 @@ def fine_tune(
         callbacks=[journal, keras.callbacks.BackupAndRestore(folder / "state", delete_checkpoint=False)],
     )
     journal.restore_best()
+    _average(model, start, validation, config)
+
+
+def _average(model: CatModel, start: Sequence[np.ndarray], validation: Examples, config: TrainConfig) -> None:
+    """Put the best average of the model's weights and those it started with into the model."""
+    tuned = model.served.get_weights()
+    losses = {}
+    for share in AVERAGES:
+        _mix(model, start, tuned, share)
+        losses[share] = log_loss(validation.labels, model.probabilities(validation.pixels, config.batch))
+    best = min(losses, key=losses.get)
+    print("Validation loss by share of fine-tuning:", {s: round(loss, 4) for s, loss in losses.items()})
+    _mix(model, start, tuned, best)
+
+
+def _mix(model: CatModel, start: Sequence[np.ndarray], tuned: Sequence[np.ndarray], share: float) -> None:
+    mixed = [(1 - share) * before + share * after for before, after in zip(start, tuned, strict=True)]
+    model.served.set_weights(mixed)
 
 
 def _freeze(features: keras.Model, unfrozen: float) -> None:
@@ -162,7 +189,19 @@ class _Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         members = np.sort(self._order[index * self._config.batch : (index + 1) * self._config.batch])
-        return self._examples.pixels[members], self._examples.labels[members]
+        return self._mixed_up(self._examples.pixels[members], self._examples.labels[members], index)
+
+    def _mixed_up(self, pixels: np.ndarray, labels: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Blend each photo and its label with another one's (mixup, H. Zhang et al., 2018)."""
+        if not self._config.mixup:
+            return pixels, labels
+        generator = np.random.default_rng((self._config.seed, self._epoch, index))
+        share = generator.beta(self._config.mixup, self._config.mixup, len(labels)).astype(np.float32)
+        share = np.maximum(share, 1 - share)
+        other = generator.permutation(len(labels))
+        weight = share[:, None, None, None]
+        blended = pixels * weight + pixels[other] * (1 - weight)
+        return blended.astype(np.uint8), labels * share + labels[other] * (1 - share)
 
 
 class _Journal(keras.callbacks.Callback):
@@ -189,7 +228,9 @@ class _Journal(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Record an epoch; Keras calls this."""
-        metrics = {name: float(value) for name, value in (logs or {}).items()}
+        # Of blended photos nothing but the loss says anything.
+        told = (name for name in logs or {} if name == "loss" or name.startswith("val_"))
+        metrics = {name: float(logs[name]) for name in told}
         self.keep_if_best(metrics["val_loss"])
         self._on_epoch(epoch, metrics)
         with self._lines.open("a") as file:

@@ -41,13 +41,14 @@ class CatModel:
     scale: float
     offset: float
 
-    def trainer(self, augmentation: layers.Layer) -> keras.Model:
-        """Return float or uint8 RGB to logit (N, 1), with augmentation in training."""
+    def trainer(self, augmentation: layers.Layer, dropout: float) -> keras.Model:
+        """Return uint8 RGB to logit (N, 1), with augmentation and dropout in training."""
         photo = keras.Input(self.served.input_shape[1:], dtype="uint8", name="photo")
         pixels = augmentation(layers.Rescaling(1.0)(photo))
         features = self.features(layers.Rescaling(self.scale, self.offset)(pixels))
         pooled = layers.GlobalAveragePooling2D(keepdims=True)(features)
-        return keras.Model(photo, layers.Flatten()(self.head(pooled)), name="trainer")
+        kept = layers.Dropout(dropout)(pooled)
+        return keras.Model(photo, layers.Flatten()(self.head(kept)), name="trainer")
 
     def embed(self, pixels: np.ndarray, batch: int) -> np.ndarray:
         """Return the embeddings of resized photos.

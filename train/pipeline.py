@@ -5,6 +5,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from cat_model.bundle import sha256
@@ -139,6 +140,7 @@ def _begin(
 def _train(current: Run, weights: Path | None, tracker: Tracker) -> None:
     config = current.config
     train, validation = (_examples(current, split) for split in (TRAIN, VALIDATION))
+    keras.utils.set_random_seed(config.seed)
     cat_model = model.build(config.backbone, config.side, weights)
     fit.fit_head(cat_model, train, config, current.folder)
     fit.fine_tune(cat_model, train, validation, config, current.folder, tracker.epoch)
