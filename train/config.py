@@ -37,9 +37,9 @@ class TrainConfig:
     side: int = 224
     epochs: int = 8
     batch: int = 32
-    learning_rate: float = 1e-4
+    learning_rate: float = 5e-5
     warmup: float = 0.1
-    unfrozen: float = 0.6
+    unfrozen: float = 0.4
     augmentation: float = 1.0
     dropout: float = 0.2
     mixup: float = 0.2
