@@ -7,6 +7,7 @@ import numpy as np
 
 Z95 = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
+RESAMPLES = 200
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,8 @@ def is_cat(groups: np.ndarray) -> np.ndarray:
 def choose_threshold(probabilities: np.ndarray, cats: np.ndarray) -> float:
     """Return the threshold at which the smaller of recall and precision is largest.
 
-    The rule favours neither error. Of thresholds that are equally good, it takes the middle of the widest
-    gap between neighbouring probabilities, where a new photo is least likely to fall.
+    The rule favours neither error. A few photos near the threshold decide it, so it is chosen on many
+    resamples of the photos and the median is taken (bagging, L. Breiman, 1996).
 
     Args:
         probabilities: shape (N,), 0 to 1.
@@ -112,13 +113,16 @@ def choose_threshold(probabilities: np.ndarray, cats: np.ndarray) -> float:
         ValueError: there are no cats, or nothing but cats.
     """
     _need_both(cats)
-    values = np.unique(probabilities)
-    edges = np.concatenate([values, [1.0]])
-    middles = (edges[:-1] + edges[1:]) / 2
-    scores = np.array([_smaller_of_both(probabilities >= cut, cats) for cut in middles])
-    best = np.flatnonzero(scores == scores.max())
-    widths = edges[1:] - edges[:-1]
-    return float(middles[best[np.argmax(widths[best])]])
+    order = np.argsort(-probabilities, kind="stable")
+    ranked = probabilities[order]
+    # A cut lies between two neighbouring probabilities, in the middle: there it is safest.
+    last = np.flatnonzero(np.append(np.diff(ranked), -1.0))
+    middles = (ranked[last] + np.append(ranked, 0.0)[last + 1]) / 2
+    draws = np.random.default_rng(0).multinomial(len(cats), np.full(len(cats), 1 / len(cats)), size=RESAMPLES)
+    found = np.cumsum(draws * cats[order], axis=1)
+    recall = found[:, last] / np.maximum(found[:, -1:], 1)
+    precision = found[:, last] / np.maximum(np.cumsum(draws, axis=1)[:, last], 1)
+    return float(np.median(middles[np.minimum(recall, precision).argmax(axis=1)]))
 
 
 def unsure_band(
@@ -156,11 +160,6 @@ def calibration_error(probabilities: np.ndarray, cats: np.ndarray, bins: int = 1
 
 def _share(which: np.ndarray) -> float:
     return float(which.mean()) if len(which) else 1.0
-
-
-def _smaller_of_both(said_cat: np.ndarray, cats: np.ndarray) -> float:
-    right = (said_cat & cats).sum()
-    return min(right / cats.sum(), right / max(said_cat.sum(), 1))
 
 
 def _need_both(cats: np.ndarray) -> None:
