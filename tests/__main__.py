@@ -19,22 +19,26 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 def main() -> int:
     """Set up, run ruff and pytest, and return the exit code: 0 when both found nothing wrong."""
-    _install()
+    if _install():
+        print("The packages could not be installed; what went wrong stands above.", file=sys.stderr)
+        return 1
     _get_browser()
     ruff = [PYTHON, "-m", "ruff"]
     code = max(_run(*ruff, "check", "--quiet"), _run(*ruff, "format", "--check", "--quiet"))
     return max(code, _run(PYTHON, "-m", "pytest", *sys.argv[1:]))
 
 
-def _install() -> None:
+def _install() -> int:
     requirements = ROOT / "requirements-dev.txt"
     done = ENVIRONMENT / "installed.txt"
     if done.exists() and done.read_bytes() == requirements.read_bytes():
-        return
+        return 0
     print(f"Installing {requirements.name} into {ENVIRONMENT.name} …", flush=True)
     venv.create(ENVIRONMENT, with_pip=True)
-    subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", "-r", requirements], check=True, cwd=ROOT)
-    shutil.copy(requirements, done)
+    code = _run(PYTHON, "-m", "pip", "install", "--quiet", "-r", requirements)
+    if code == 0:
+        shutil.copy(requirements, done)
+    return code
 
 
 def _get_browser() -> None:
