@@ -35,7 +35,7 @@ class TrainConfig:
 
     backbone: str = "efficientnet_lite0"
     side: int = 224
-    epochs: int = 8
+    epochs: int = 5
     batch: int = 32
     learning_rate: float = 5e-5
     warmup: float = 0.1

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import log_loss
-from sklearn.model_selection import cross_val_predict
 
 from train.augment import Augmentation
 from train.config import TrainConfig
@@ -19,10 +18,6 @@ from train.model import PROGRESS, CatModel
 HEAD_STRENGTHS = tuple(10.0 ** np.arange(-4, 1))
 """Inverse strengths of L2 regularisation that the head's fit chooses from by cross-validation."""
 
-HARD = 0.25
-"""A photo is hard when a head fitted without it is off by more than this probability."""
-HARD_REPEATS = 2
-"""How many times more than the others a hard photo is shown in each epoch."""
 AVERAGES = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
 """Shares of the fine-tuned weights that are tried when they are averaged with those before."""
 
@@ -40,26 +35,22 @@ class Examples:
     labels: np.ndarray
 
 
-def fit_head(model: CatModel, train: Examples, config: TrainConfig, folder: Path) -> np.ndarray:
-    """Fit the head to frozen features by logistic regression, put it into the model, and find hard photos.
+def fit_head(model: CatModel, train: Examples, config: TrainConfig, folder: Path) -> None:
+    """Fit the head to frozen features by logistic regression and put it into the model.
 
     Args:
         model: with its backbone pretrained; its head is changed in place.
         train: photos to learn from.
         config: what to do.
         folder: keeps the fitted head, so that a run that goes on need not fit it again.
-
-    Returns:
-        Shape (N,), bool: which photos are hard: a head fitted without them is wrong about them, or nearly.
     """
     kept = folder / "head.npz"
     if kept.exists():
         with np.load(kept) as arrays:
             model.head.set_weights([arrays["weights"], arrays["bias"]])
-            return arrays["hard"]
+        return
     embeddings = model.embed(train.pixels, config.batch)
     centre, spread = embeddings.mean(axis=0), embeddings.std(axis=0) + 1e-3
-    features = (embeddings - centre) / spread
     regression = LogisticRegressionCV(
         Cs=HEAD_STRENGTHS,
         cv=3,
@@ -67,20 +58,11 @@ def fit_head(model: CatModel, train: Examples, config: TrainConfig, folder: Path
         scoring="neg_log_loss",
         max_iter=1000,
         use_legacy_attributes=False,
-    ).fit(features, train.labels)
-    held_out = cross_val_predict(
-        LogisticRegression(C=float(regression.C_), max_iter=1000),
-        features,
-        train.labels,
-        cv=5,
-        method="predict_proba",
-    )
-    hard = np.abs(held_out[:, 1] - train.labels) > HARD
-    weights = (regression.coef_[0] / spread).reshape(1, 1, -1, 1)
-    bias = regression.intercept_ - weights.ravel() @ centre
-    model.head.set_weights([weights, bias])
-    np.savez(kept, weights=weights, bias=bias, hard=hard)
-    return hard
+    ).fit((embeddings - centre) / spread, train.labels)
+    weights = regression.coef_[0] / spread
+    bias = regression.intercept_[0] - weights @ centre
+    model.head.set_weights([weights.reshape(1, 1, -1, 1), np.array([bias])])
+    np.savez(kept, weights=weights.reshape(1, 1, -1, 1), bias=np.array([bias]))
 
 
 def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> None:
@@ -99,7 +81,6 @@ def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> Non
 def fine_tune(
     model: CatModel,
     train: Examples,
-    hard: np.ndarray,
     validation: Examples,
     config: TrainConfig,
     folder: Path,
@@ -117,7 +98,6 @@ def fine_tune(
     Args:
         model: its head already fitted; trained in place.
         train: photos to learn from.
-        hard: shape (N,), bool: which of them are shown more often.
         validation: photos that choose the epoch.
         config: what to do.
         folder: keeps the state between epochs.
@@ -126,9 +106,7 @@ def fine_tune(
     start = model.served.get_weights()
     _freeze(model.features, config.unfrozen)
     trainer = model.trainer(Augmentation(config.augmentation, config.seed), config.dropout)
-    journal = _Journal(model.served, folder, on_epoch)
-    batches = _Batches(train, hard, config, journal.epochs_done)
-    steps = config.epochs * len(batches)
+    steps = config.epochs * math.ceil(len(train.labels) / config.batch)
     trainer.compile(
         optimizer=keras.optimizers.AdamW(_schedule(config, steps), weight_decay=1e-4, clipnorm=1.0),
         loss=keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=config.label_smoothing),
@@ -138,13 +116,14 @@ def fine_tune(
         ],
         jit_compile=False,  # XLA takes longer on CPUs, to compile and to run
     )
+    journal = _Journal(model.served, folder, on_epoch)
     if not journal.epochs_done:
         untuned = trainer.evaluate(
             validation.pixels, validation.labels, config.batch, verbose=PROGRESS, return_dict=True
         )
         journal.keep_if_best(untuned["loss"])
     trainer.fit(
-        batches,
+        _Batches(train, config, journal.epochs_done),
         validation_data=(validation.pixels, validation.labels),
         validation_batch_size=config.batch,
         epochs=config.epochs,
@@ -192,10 +171,9 @@ def _schedule(config: TrainConfig, steps: int) -> keras.optimizers.schedules.Lea
 class _Batches(keras.utils.PyDataset):
     """Shuffled batches, in an order that depends on the seed and the epoch alone."""
 
-    def __init__(self, examples: Examples, hard: np.ndarray, config: TrainConfig, epoch: int) -> None:
+    def __init__(self, examples: Examples, config: TrainConfig, epoch: int) -> None:
         super().__init__(workers=1, use_multiprocessing=False)
         self._examples, self._config, self._epoch = examples, config, epoch
-        self._shown = np.repeat(np.arange(len(hard)), 1 + HARD_REPEATS * hard)
         self._shuffle()
 
     def on_epoch_end(self) -> None:
@@ -204,7 +182,7 @@ class _Batches(keras.utils.PyDataset):
 
     def _shuffle(self) -> None:
         generator = np.random.default_rng((self._config.seed, self._epoch))
-        self._order = generator.permutation(self._shown)
+        self._order = generator.permutation(len(self._examples.labels))
 
     def __len__(self) -> int:
         return math.ceil(len(self._order) / self._config.batch)

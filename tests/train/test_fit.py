@@ -44,8 +44,8 @@ def test_a_stopped_training_loses_at_most_the_epoch_it_was_in(train, validation,
 
     def fine_tune(on_epoch):
         cat_model = model.build("tiny", CONFIG.side, None)
-        hard = fit.fit_head(cat_model, train, CONFIG, tmp_path)
-        fit.fine_tune(cat_model, train, hard, validation, CONFIG, tmp_path, on_epoch)
+        fit.fit_head(cat_model, train, CONFIG, tmp_path)
+        fit.fine_tune(cat_model, train, validation, CONFIG, tmp_path, on_epoch)
         return cat_model
 
     with pytest.raises(KeyboardInterrupt):
@@ -62,18 +62,6 @@ def test_the_fitted_head_is_kept_for_a_run_that_goes_on(train, tmp_path, monkeyp
     fit.fit_head(second, train, CONFIG, tmp_path)
     for one, other in zip(first.head.get_weights(), second.head.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
-
-
-def test_a_photo_with_a_wrong_label_is_found_to_be_hard_and_shown_more_often(train, tmp_path):
-    labels = train.labels.copy()
-    labels[5] = 1 - labels[5]
-    wrong = fit.Examples(train.pixels, labels)
-    hard = fit.fit_head(model.build("tiny", CONFIG.side, None), wrong, CONFIG, tmp_path)
-    assert hard[5]
-    assert hard.mean() < 0.5
-    batches = fit._Batches(wrong, hard, TrainConfig(batch=16, mixup=0.0), 0)
-    shown = np.concatenate([batches[index][1] for index in range(len(batches))])
-    assert len(shown) == len(labels) + fit.HARD_REPEATS * hard.sum()
 
 
 def test_calibration_repairs_a_boastful_head(train, validation, tmp_path):
@@ -96,7 +84,7 @@ def test_only_the_upper_layers_are_trained(train, validation, tmp_path):
     cat_model = model.build("tiny", CONFIG.side, None)
     before = [layer.get_weights() for layer in cat_model.features.layers]
     config = TrainConfig(backbone="tiny", side=32, epochs=1, batch=16, unfrozen=0.5, learning_rate=1e-2)
-    fit.fine_tune(cat_model, train, np.zeros(64, bool), validation, config, tmp_path, lambda *_: None)
+    fit.fine_tune(cat_model, train, validation, config, tmp_path, lambda *_: None)
     moved = [layer.trainable and bool(layer.get_weights()) for layer in cat_model.features.layers]
     assert any(moved)
     for layer, weights, trained in zip(cat_model.features.layers, before, moved, strict=True):
