@@ -251,31 +251,37 @@ def serve(app: gr.Blocks, settings: Settings) -> str:
 
 
 def main() -> int:
-    """Run the page until it is interrupted or terminated; return the exit code."""
+    """Run the page until it is interrupted or terminated, at whatever moment; return the exit code."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         settings = Settings.from_env()
-        app = create_app(settings)
+        return run(create_app(settings), settings)
     except (BundleError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 0
+
+
+def run(app: gr.Blocks, settings: Settings) -> int:
+    """Serve the page for ever; return 1 when it cannot open.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted or terminated.
+    """
     try:
         address = serve(app, settings)
+        print(f"{words.TITLE} {address} (stop with Ctrl+C)", flush=True)
+        threading.Event().wait()
     except OSError:
         where = f"{settings.host}:{settings.port}"
         print(
             f"The page cannot open on {where}: taken, or not allowed. Set CAT_PORT to another port.",
             file=sys.stderr,
         )
-        return 1
-    print(f"{words.TITLE} {address} (stop with Ctrl+C)", flush=True)
-    try:
-        threading.Event().wait()
-    except KeyboardInterrupt:
-        pass
     finally:
         app.close(verbose=False)  # also deletes the photos uploaded so far
-    return 0
+    return 1
 
 
 if __name__ == "__main__":
