@@ -1,6 +1,6 @@
 """The model card, generated from the manifest so that it cannot say anything else."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 BACKBONES = {
@@ -52,6 +52,12 @@ The int8 file in LiteRT, at that threshold; in brackets the 95 % Wilson interval
 other sources altogether. Against the Keras model it was made from,
 {manifest["agreement"]["same_verdict"]:.1%} of the verdicts on `test` are the same.
 
+## The rules it shipped under
+
+| rule | required | found |
+|---|---|---|
+{_rules(manifest["gate"]["findings"])}
+
 ## What it gets wrong
 
 People's own photos are harder than these: a cat that is small in the picture, half hidden or in the dark is
@@ -73,6 +79,15 @@ near-duplicates never straddle these splits.
 | MLflow run | `{training["mlflow_run"]}` |
 | sha256 of the model | `{manifest["model"]["sha256"]}` |
 """
+
+
+def _rules(findings: Sequence[Mapping[str, Any]]) -> str:
+    return "\n".join(
+        f"| {each['rule']} | {each['direction']} {each['limit']:g} | "
+        + ("missing" if each["found"] is None else f"{each['found']:.4f}")
+        + " |"
+        for each in findings
+    )
 
 
 def _rows(metrics: Mapping[str, Mapping[str, Any]]) -> str:

@@ -5,7 +5,7 @@ import pytest
 from benchmarks.accuracy import measure
 from cat_model.bundle import Bundle
 from cat_model.settings import SHIPPED_BUNDLE
-from export import gate
+from export import card, gate
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,10 @@ def test_its_manifest_tells_how_to_make_it_again(shipped):
     for name in ("data_fingerprint", "mlflow_run", "weights"):
         assert training[name]
     assert isinstance(training["config"]["seed"], int)
+
+
+def test_its_card_says_what_its_manifest_says(shipped):
+    assert (SHIPPED_BUNDLE / "MODEL_CARD.md").read_text("utf-8") == card.write(shipped.manifest)
 
 
 def test_it_holds_its_recorded_figures_on_wild_photos(shipped, predictor, shared_part):
