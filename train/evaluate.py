@@ -1,9 +1,10 @@
-"""How good answers are: counts, intervals, threshold, calibration. NumPy only; used by the gate as well."""
+"""How good answers are: counts, intervals, threshold, calibration, pairs. Used by the gate as well."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binomtest
 
 Z95 = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
@@ -156,6 +157,62 @@ def calibration_error(probabilities: np.ndarray, cats: np.ndarray, bins: int = 1
         inside = which == each
         error += abs(probabilities[inside].mean() - cats[inside].mean()) * inside.mean()
     return float(error)
+
+
+def recall_at_precision(probabilities: np.ndarray, cats: np.ndarray, precision: float) -> float:
+    """Return the largest recall that any threshold reaches with at least that precision.
+
+    Args:
+        probabilities: shape (N,), 0 to 1.
+        cats: shape (N,), bool.
+        precision: 0 to 1.
+
+    Returns:
+        0 to 1; 0 where no threshold is precise enough, or there are no cats.
+    """
+    order = np.argsort(-probabilities, kind="stable")
+    # Photos of one probability fall on the same side of every threshold.
+    last = np.flatnonzero(np.append(np.diff(probabilities[order]), -1.0))
+    found = np.cumsum(cats[order])[last]
+    enough = found[found / (last + 1) >= precision]
+    return float(enough.max() / cats.sum()) if len(enough) and cats.any() else 0.0
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two models' answers to the same photos.
+
+    Attributes:
+        both: photos that both are right on.
+        neither: photos that neither is right on.
+        only_a: photos that the first alone is right on.
+        only_b: photos that the second alone is right on.
+        p_value: how likely so uneven a pair of counts is if both are equally good, two-sided, 0 to 1.
+    """
+
+    both: int
+    neither: int
+    only_a: int
+    only_b: int
+    p_value: float
+
+
+def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> Paired:
+    """Compare two models on the same photos by the exact McNemar test (Q. McNemar, 1947).
+
+    Args:
+        right_a: shape (N,), bool: whether the first model is right on each photo.
+        right_b: shape (N,), bool: whether the second one is.
+    """
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    unlike = only_a + only_b
+    return Paired(
+        both=int((right_a & right_b).sum()),
+        neither=int((~right_a & ~right_b).sum()),
+        only_a=only_a,
+        only_b=only_b,
+        p_value=float(binomtest(only_a, unlike).pvalue) if unlike else 1.0,
+    )
 
 
 def _share(which: np.ndarray) -> float:
