@@ -1,4 +1,4 @@
-"""Training in a terminal: `python -m train run --photos DIR` and `python -m train fetch --out DIR`.
+"""Training in a terminal: `python -m train run --photos DIR`; `python -m train --help` names the rest.
 
 Exit code 0 when it is done, 1 with a sentence when it cannot be, 130 when it was stopped by Ctrl-C.
 """
@@ -52,6 +52,12 @@ def _parser() -> argparse.ArgumentParser:
     fetch = commands.add_parser("fetch", help="get a public set of photos from the Hugging Face hub")
     fetch.set_defaults(do=_fetch)
     fetch.add_argument("--out", type=Path, default=Path("photos"), help="where the folders of groups go")
+    weights = commands.add_parser("weights", help="pretrained weights out of MediaPipe's Objectron package")
+    weights.set_defaults(do=_weights)
+    weights.add_argument(
+        "package", type=Path, help="what `npm pack @mediapipe/objectron@0.4.1675468480` saved"
+    )
+    weights.add_argument("--out", type=Path, default=Path("mobilenet_v2_openimages.weights.h5"))
     return parser
 
 
@@ -80,6 +86,16 @@ def _fetch(options: argparse.Namespace, _: str) -> int:
     from train import fetch
 
     fetch.fetch(options.out)
+    return 0
+
+
+def _weights(options: argparse.Namespace, _: str) -> int:
+    from train import openimages
+
+    openimages.extract(options.package, options.out)
+    print(
+        f"Next: python -m train run --backbone mobilenet_v2_openimages --weights {options.out} --photos DIR"
+    )
     return 0
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-BACKBONES = ("efficientnet_lite0", "mobilenet_v2", "tiny")
+BACKBONES = ("efficientnet_lite0", "mobilenet_v2", "mobilenet_v2_openimages", "tiny")
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 
 
@@ -18,7 +18,7 @@ class TrainConfig:
     """One training run. The same values and the same photos give the same run folder.
 
     Attributes:
-        backbone: "efficientnet_lite0", "mobilenet_v2" or "tiny".
+        backbone: one of BACKBONES.
         side: pixels of each side of the model's square input.
         epochs: epochs of fine-tuning after the head was fitted on frozen features.
         batch: photos a step.

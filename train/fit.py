@@ -1,5 +1,6 @@
 """Learning: the head on frozen features first, then the upper layers with it, an epoch at a time."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,12 +12,15 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import log_loss
 
-from train.augment import Augmentation
+from train.augment import EMPTY_FRAMES, augment, empty
 from train.config import TrainConfig
 from train.model import PROGRESS, CatModel
 
 HEAD_STRENGTHS = tuple(10.0 ** np.arange(-4, 1))
 """Inverse strengths of L2 regularisation that the head's fit chooses from by cross-validation."""
+
+HEAD_EPOCH = 1_000
+"""Numbers the augmented photos that the head is fitted to, apart from all epochs of fine-tuning."""
 
 AVERAGES = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
 """Shares of the fine-tuned weights that are tried when they are averaged with those before."""
@@ -49,7 +53,7 @@ def fit_head(model: CatModel, train: Examples, config: TrainConfig, folder: Path
         with np.load(kept) as arrays:
             model.head.set_weights([arrays["weights"], arrays["bias"]])
         return
-    embeddings = model.embed(train.pixels, config.batch)
+    embeddings, labels = _embed_twice(model, train, config)
     centre, spread = embeddings.mean(axis=0), embeddings.std(axis=0) + 1e-3
     regression = LogisticRegressionCV(
         Cs=HEAD_STRENGTHS,
@@ -58,11 +62,21 @@ def fit_head(model: CatModel, train: Examples, config: TrainConfig, folder: Path
         scoring="neg_log_loss",
         max_iter=1000,
         use_legacy_attributes=False,
-    ).fit((embeddings - centre) / spread, train.labels)
+    ).fit((embeddings - centre) / spread, labels)
     weights = regression.coef_[0] / spread
     bias = regression.intercept_[0] - weights @ centre
     model.head.set_weights([weights.reshape(1, 1, -1, 1), np.array([bias])])
     np.savez(kept, weights=weights.reshape(1, 1, -1, 1), bias=np.array([bias]))
+
+
+def _embed_twice(model: CatModel, train: Examples, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Return embeddings and labels of the photos as they are, then of each of them augmented."""
+    plain = model.embed(train.pixels, config.batch)
+    if not config.augmentation:
+        return plain, train.labels
+    batches = _Batches(train, dataclasses.replace(config, mixup=0.0), HEAD_EPOCH)
+    changed = model.embed(batches, config.batch)
+    return np.concatenate([plain, changed]), np.concatenate([train.labels, train.labels[batches.order]])
 
 
 def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> None:
@@ -105,7 +119,7 @@ def fine_tune(
     """
     start = model.served.get_weights()
     _freeze(model.features, config.unfrozen)
-    trainer = model.trainer(Augmentation(config.augmentation, config.seed), config.dropout)
+    trainer = model.trainer(config.dropout)
     steps = config.epochs * math.ceil(len(train.labels) / config.batch)
     trainer.compile(
         optimizer=keras.optimizers.AdamW(_schedule(config, steps), weight_decay=1e-4, clipnorm=1.0),
@@ -169,11 +183,12 @@ def _schedule(config: TrainConfig, steps: int) -> keras.optimizers.schedules.Lea
 
 
 class _Batches(keras.utils.PyDataset):
-    """Shuffled batches, in an order that depends on the seed and the epoch alone."""
+    """Shuffled, augmented batches; what is drawn by lot depends on the seed, the epoch and the photo alone."""
 
     def __init__(self, examples: Examples, config: TrainConfig, epoch: int) -> None:
-        super().__init__(workers=1, use_multiprocessing=False)
+        super().__init__(workers=2, use_multiprocessing=False)
         self._examples, self._config, self._epoch = examples, config, epoch
+        self._others = np.flatnonzero(examples.labels == 0)
         self._shuffle()
 
     def on_epoch_end(self) -> None:
@@ -182,14 +197,26 @@ class _Batches(keras.utils.PyDataset):
 
     def _shuffle(self) -> None:
         generator = np.random.default_rng((self._config.seed, self._epoch))
-        self._order = generator.permutation(len(self._examples.labels))
+        self.order = generator.permutation(len(self._examples.labels))
 
     def __len__(self) -> int:
-        return math.ceil(len(self._order) / self._config.batch)
+        return math.ceil(len(self.order) / self._config.batch)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        members = np.sort(self._order[index * self._config.batch : (index + 1) * self._config.batch])
-        return self._mixed_up(self._examples.pixels[members], self._examples.labels[members], index)
+        members = self.order[index * self._config.batch : (index + 1) * self._config.batch]
+        pixels = np.stack([self._augmented(int(member)) for member in members])
+        return self._mixed_up(pixels, self._examples.labels[members], index)
+
+    def _augmented(self, member: int) -> np.ndarray:
+        lot = np.random.default_rng((self._config.seed, self._epoch, member))
+        photo = self._examples.pixels[member]
+        if not self._examples.labels[member] and lot.random() < EMPTY_FRAMES * self._config.augmentation:
+            photo = empty(len(photo), lot)
+
+        def scene() -> np.ndarray:
+            return self._examples.pixels[lot.choice(self._others)]
+
+        return augment(photo, self._config.augmentation, lot, scene)
 
     def _mixed_up(self, pixels: np.ndarray, labels: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Blend each photo and its label with another one's (mixup, H. Zhang et al., 2018)."""

@@ -13,6 +13,7 @@ from train.config import BACKBONES, TrainError
 NORMALISATION = {
     "efficientnet_lite0": (1 / 128, -127 / 128),
     "mobilenet_v2": (1 / 127.5, -1.0),
+    "mobilenet_v2_openimages": (1 / 127.5, -1.0),
     "tiny": (1 / 127.5, -1.0),
 }
 """Each backbone's scale and offset: it takes `pixel * scale + offset`, pixel 0 to 255."""
@@ -41,41 +42,43 @@ class CatModel:
     scale: float
     offset: float
 
-    def trainer(self, augmentation: layers.Layer, dropout: float) -> keras.Model:
-        """Return uint8 RGB to logit (N, 1), with augmentation and dropout in training."""
+    def trainer(self, dropout: float) -> keras.Model:
+        """Return uint8 RGB to logit (N, 1), with dropout in training."""
         photo = keras.Input(self.served.input_shape[1:], dtype="uint8", name="photo")
-        pixels = augmentation(layers.Rescaling(1.0)(photo))
-        features = self.features(layers.Rescaling(self.scale, self.offset)(pixels))
+        features = self.features(layers.Rescaling(self.scale, self.offset)(photo))
         pooled = layers.GlobalAveragePooling2D(keepdims=True)(features)
         kept = layers.Dropout(dropout)(pooled)
         return keras.Model(photo, layers.Flatten()(self.head(kept)), name="trainer")
 
-    def embed(self, pixels: np.ndarray, batch: int) -> np.ndarray:
+    def embed(self, pixels: np.ndarray | keras.utils.PyDataset, batch: int) -> np.ndarray:
         """Return the embeddings of resized photos.
 
         Args:
-            pixels: shape (N, side, side, 3), uint8.
+            pixels: shape (N, side, side, 3), uint8; or batches of such, with labels that are passed over.
             batch: photos at a time.
 
         Returns:
             Shape (N, C), float32.
         """
-        return self._predict(pixels, batch)["embedding"].reshape(len(pixels), -1)
+        embeddings = self._predict(pixels, batch)["embedding"]
+        return embeddings.reshape(len(embeddings), -1)
 
     def probabilities(self, pixels: np.ndarray, batch: int) -> np.ndarray:
         """Return the probability of "cat" for resized photos, shape (N,), float32, 0 to 1."""
         return self._predict(pixels, batch)["probability"].reshape(-1)
 
-    def _predict(self, pixels: np.ndarray, batch: int) -> dict[str, np.ndarray]:
-        return self.served.predict(pixels, batch_size=batch, verbose=PROGRESS)
+    def _predict(self, pixels: np.ndarray | keras.utils.PyDataset, batch: int) -> dict[str, np.ndarray]:
+        size = batch if isinstance(pixels, np.ndarray) else None
+        return self.served.predict(pixels, batch_size=size, verbose=PROGRESS)
 
 
 def build(backbone: str, side: int, weights: Path | None) -> CatModel:
     """Build a model with a pretrained backbone and an untrained head.
 
     Args:
-        backbone: "efficientnet_lite0" (from a file), "mobilenet_v2" (from a file, or by its name through
-            `keras.applications`, which downloads it) or "tiny" (small, not pretrained; for demonstrations).
+        backbone: "efficientnet_lite0" or "mobilenet_v2_openimages" (from a file), "mobilenet_v2" (from a
+            file, or by its name through `keras.applications`, which downloads it) or "tiny" (small, not
+            pretrained; for demonstrations).
         side: pixels of each side of the input, at least 32.
         weights: file with pretrained weights.
 
@@ -85,9 +88,13 @@ def build(backbone: str, side: int, weights: Path | None) -> CatModel:
     if backbone not in BACKBONES:
         raise TrainError(f"There is no backbone {backbone!r}; choose one of {', '.join(BACKBONES)}.")
     scale, offset = NORMALISATION[backbone]
-    features = {"efficientnet_lite0": _lite0, "mobilenet_v2": _mobilenet, "tiny": _tiny}[backbone](
-        side, weights
-    )
+    makers = {
+        "efficientnet_lite0": _lite0,
+        "mobilenet_v2": _mobilenet,
+        "mobilenet_v2_openimages": _openimages,
+        "tiny": _tiny,
+    }
+    features = makers[backbone](side, weights)
     return _assemble(features, side, scale, offset)
 
 
@@ -147,6 +154,15 @@ def _mobilenet(side: int, weights: Path | None) -> keras.Model:
     except Exception as error:  # a failed download raises nothing narrower
         where = weights or "the network"
         raise TrainError(f"MobileNetV2's weights could not be had from {where}: {error}") from error
+
+
+def _openimages(side: int, weights: Path | None) -> keras.Model:
+    if weights is None:
+        raise TrainError(
+            "The weights from Open Images are loaded from a file: `python -m train weights PACKAGE` makes it, "
+            "then give --weights FILE (or CAT_WEIGHTS)."
+        )
+    return _mobilenet(side, weights)
 
 
 def _tiny(side: int, weights: Path | None) -> keras.Model:
