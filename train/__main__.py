@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from train.config import BACKBONES, QUICK, Places, TrainConfig, TrainError
+from train.config import BACKBONES, OPENIMAGES, QUICK, Places, TrainConfig, TrainError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,9 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     fetch.add_argument("--out", type=Path, default=Path("photos"), help="where the folders of groups go")
     weights = commands.add_parser("weights", help="pretrained weights out of MediaPipe's Objectron package")
     weights.set_defaults(do=_weights)
-    weights.add_argument(
-        "package", type=Path, help="what `npm pack @mediapipe/objectron@0.4.1675468480` saved"
-    )
+    weights.add_argument("package", type=Path, help="the npm package that train/openimages.py names")
     weights.add_argument("--out", type=Path, default=Path("mobilenet_v2_openimages.weights.h5"))
     return parser
 
@@ -93,9 +91,7 @@ def _weights(options: argparse.Namespace, _: str) -> int:
     from train import openimages
 
     openimages.extract(options.package, options.out)
-    print(
-        f"Next: python -m train run --backbone mobilenet_v2_openimages --weights {options.out} --photos DIR"
-    )
+    print(f"Next: python -m train run --backbone {OPENIMAGES} --weights {options.out} --photos DIR")
     return 0
 
 

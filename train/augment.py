@@ -1,4 +1,4 @@
-"""Augmentation: people's photos made out of well-framed ones, so that the model learns cats, not framing or light.
+"""Augmentation: people's photos made out of well-framed ones: the model learns cats, not framing or light.
 
 Cats and others alike are changed, in the same ways and as often, so that no change becomes a hint.
 """

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-BACKBONES = ("efficientnet_lite0", "mobilenet_v2", "mobilenet_v2_openimages", "tiny")
+OPENIMAGES = "mobilenet_v2_openimages"
+BACKBONES = ("efficientnet_lite0", "mobilenet_v2", OPENIMAGES, "tiny")
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 
 

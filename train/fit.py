@@ -183,7 +183,7 @@ def _schedule(config: TrainConfig, steps: int) -> keras.optimizers.schedules.Lea
 
 
 class _Batches(keras.utils.PyDataset):
-    """Shuffled, augmented batches; what is drawn by lot depends on the seed, the epoch and the photo alone."""
+    """Shuffled, augmented batches; what is drawn by lot depends on seed, epoch and photo alone."""
 
     def __init__(self, examples: Examples, config: TrainConfig, epoch: int) -> None:
         super().__init__(workers=2, use_multiprocessing=False)

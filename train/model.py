@@ -159,8 +159,8 @@ def _mobilenet(side: int, weights: Path | None) -> keras.Model:
 def _openimages(side: int, weights: Path | None) -> keras.Model:
     if weights is None:
         raise TrainError(
-            "The weights from Open Images are loaded from a file: `python -m train weights PACKAGE` makes it, "
-            "then give --weights FILE (or CAT_WEIGHTS)."
+            "The weights from Open Images come from a file that `python -m train weights PACKAGE` makes: "
+            "give --weights FILE (or CAT_WEIGHTS)."
         )
     return _mobilenet(side, weights)
 

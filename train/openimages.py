@@ -1,8 +1,7 @@
 """Pretrained weights from a detector: MobileNetV2 as it sees cats anywhere in whole scenes.
 
-MediaPipe's Objectron brings a small detector (an SSD on MobileNetV2, Google, Apache-2.0) that was trained on the
-boxes of Open Images V4, cats and dogs among them. A backbone that has learnt to find animals in scenes starts
-far ahead, on people's own photos, of one that has learnt to name well-framed pictures.
+MediaPipe's Objectron brings a small detector (an SSD on MobileNetV2, Google, Apache-2.0) that was trained on
+the boxes of Open Images V4, cats and dogs among them.
 
     npm pack @mediapipe/objectron@0.4.1675468480
     python -m train weights mediapipe-objectron-0.4.1675468480.tgz
@@ -95,7 +94,7 @@ def _convolutions(detector: bytes) -> list[tuple[np.ndarray, np.ndarray]]:
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = Interpreter(model_content=detector, experimental_op_resolver_type=plain)
     interpreter.allocate_tensors()
-    operations: list[dict[str, Any]] = interpreter._get_ops_details()  # noqa: SLF001 - there is no public way
+    operations: list[dict[str, Any]] = interpreter._get_ops_details()
     halves = {op["outputs"][0]: op["inputs"][0] for op in operations if op["op_name"] == "DEQUANTIZE"}
 
     def constant(index: int) -> np.ndarray:
