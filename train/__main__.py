@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(do=_run)
     run.add_argument("--photos", type=Path, required=True, help="folder of groups: cat*, dog, selfie, misc …")
     run.add_argument("--wild", type=Path, help="folder of groups from other sources, only measured on")
+    run.add_argument("--people", type=Path, help="folder of groups as people send them, for choosing")
     run.add_argument("--weights", type=Path, default=places.weights, help="file of the pretrained backbone")
     run.add_argument("--out", type=Path, default=Path("runs"), help="where run folders go")
     run.add_argument("--quick", action="store_true", help="a few hundred photos, smaller, two epochs")
@@ -62,7 +63,14 @@ def _run(options: argparse.Namespace, command: str) -> int:
     changes = (QUICK if options.quick else {}) | changes
     config = TrainConfig(**{"backbone": options.backbone, "seed": options.seed} | changes)
     places = dataclasses.replace(Places.from_env(), weights=options.weights)
-    inputs = pipeline.Inputs(options.photos, options.wild, options.out, options.skip_unreadable, command)
+    inputs = pipeline.Inputs(
+        photos=options.photos,
+        wild=options.wild,
+        people=options.people,
+        out=options.out,
+        skip_unreadable=options.skip_unreadable,
+        command=command,
+    )
     run = pipeline.run(inputs, config, places)
     print(f"Trained. Next: python -m export --run {run.folder}")
     return 0

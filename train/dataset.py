@@ -29,7 +29,7 @@ from cat_model.bundle import sha256
 from cat_model.photo import PhotoError, decode, resize
 from train.config import TrainError
 
-TRAIN, VALIDATION, TEST, WILD = "train", "validation", "test", "wild"
+TRAIN, VALIDATION, TEST, WILD, PEOPLE = "train", "validation", "test", "wild", "people"
 FOLDS = 20
 TEST_FOLDS, VALIDATION_FOLDS = 7, 2
 """Of 20 parts, 7 are for the test: the lower end of an interval needs many photos to come near its middle."""
@@ -52,7 +52,7 @@ class PhotoRecord:
         height: pixels, upright.
         phash: perceptual hash, 16 hexadecimal digits (J. Zauner, 2010, through `imagehash`).
         mirrored: perceptual hash of the mirrored photo.
-        split: "train", "validation", "test" or "wild"; empty until it is assigned.
+        split: "train", "validation", "test", "wild" or "people"; empty until it is assigned.
     """
 
     path: str

@@ -12,7 +12,7 @@ from cat_model.bundle import sha256
 from cat_model.files import write_durably
 from train import dataset, evaluate, fit, model, plots
 from train.config import Places, TrainConfig, TrainError
-from train.dataset import TEST, TRAIN, VALIDATION, WILD, PhotoRecord
+from train.dataset import PEOPLE, TEST, TRAIN, VALIDATION, WILD, PhotoRecord
 from train.fit import Examples
 from train.model import CatModel
 from train.run import MODEL, RUN, SUMMARY, Run
@@ -26,6 +26,7 @@ class Inputs:
     Attributes:
         photos: folder of groups to learn from.
         wild: folder of groups from other sources, only ever measured on; or None.
+        people: folder of photos as people send them, for choosing and not for learning; or None.
         out: folder that run folders are made in.
         skip_unreadable: whether to go on without files that are not usable photos.
         command: the command line, for the record.
@@ -33,6 +34,7 @@ class Inputs:
 
     photos: Path
     wild: Path | None
+    people: Path | None
     out: Path
     skip_unreadable: bool
     command: str
@@ -47,9 +49,11 @@ def run(inputs: Inputs, config: TrainConfig, places: Places) -> Run:
     Raises:
         TrainError: the photos or the weights do not do.
     """
-    records, wild = _photos(inputs, config)
+    records, wild, people = _photos(inputs, config)
     weights = _describe(places.weights)
-    content = json.dumps([dataclasses.asdict(config), dataset.fingerprint([*records, *wild]), weights])
+    content = json.dumps(
+        [dataclasses.asdict(config), dataset.fingerprint([*records, *wild, *people]), weights]
+    )
     folder = inputs.out / f"{config.backbone}-{config.side}-{sha256(content.encode())[:8]}"
     if (folder / SUMMARY).exists():
         print(f"{folder} is finished already.")
@@ -58,7 +62,7 @@ def run(inputs: Inputs, config: TrainConfig, places: Places) -> Run:
         print(f"Going on with {folder}.")
         current = Run.read_unfinished(folder)
     else:
-        current = _begin(folder, inputs, config, places, records, wild)
+        current = _begin(folder, inputs, config, places, records, wild, people)
     tracker = Tracker(current.tracking_uri, current.mlflow_run)
     tracker.resume()
     try:
@@ -70,14 +74,18 @@ def run(inputs: Inputs, config: TrainConfig, places: Places) -> Run:
     return Run.read(folder)
 
 
-def _photos(inputs: Inputs, config: TrainConfig) -> tuple[list[PhotoRecord], list[PhotoRecord]]:
+def _photos(inputs: Inputs, config: TrainConfig) -> tuple[list[PhotoRecord], ...]:
+    """Return the photos to learn from, in their splits, the wild ones and people's."""
     records = _readable(inputs.photos, inputs.skip_unreadable)
     if config.per_group is not None:
         records = dataset.sample(records, config.per_group, config.seed)
-    wild = _readable(inputs.wild, inputs.skip_unreadable) if inputs.wild else []
-    return dataset.assign_splits(records, config.seed), [
-        dataclasses.replace(record, split=WILD) for record in wild
+    others = [
+        [dataclasses.replace(record, split=split) for record in _readable(root, inputs.skip_unreadable)]
+        if root
+        else []
+        for split, root in ((WILD, inputs.wild), (PEOPLE, inputs.people))
     ]
+    return dataset.assign_splits(records, config.seed), *others
 
 
 def _readable(root: Path, skip_unreadable: bool) -> list[PhotoRecord]:
@@ -109,11 +117,13 @@ def _begin(
     places: Places,
     records: list[PhotoRecord],
     wild: list[PhotoRecord],
+    people: list[PhotoRecord],
 ) -> Run:
     """Make the run folder and the MLflow run; run.json comes last, as a sign that both are whole."""
     folder.mkdir(parents=True, exist_ok=True)
     dataset.write_manifest(folder / "manifest.csv", records)
     dataset.write_manifest(folder / "wild.csv", wild)
+    dataset.write_manifest(folder / "people.csv", people)
     tracker = Tracker.start(places.tracking_uri, folder.name)
     current = Run(
         folder=folder,
@@ -121,6 +131,7 @@ def _begin(
         command=inputs.command,
         photos=inputs.photos,
         wild=inputs.wild,
+        people=inputs.people,
         cache=places.cache,
         data=dataset.fingerprint(records),
         code_commit=code_commit(),
@@ -128,7 +139,9 @@ def _begin(
         tracking_uri=places.tracking_uri,
         mlflow_run=tracker.run_id,
     )
-    splits = {f"photos_{split}": len(current.manifest(split)) for split in (TRAIN, VALIDATION, TEST, WILD)}
+    splits = {
+        f"photos_{split}": len(current.manifest(split)) for split in (TRAIN, VALIDATION, TEST, WILD, PEOPLE)
+    }
     tracker.params({**dataclasses.asdict(config), **splits, "weights": current.weights})
     tracker.tag("data_fingerprint", current.data)
     tracker.tag("command", current.command)
@@ -158,7 +171,7 @@ def _examples(current: Run, split: str) -> Examples:
 def _evaluate(current: Run, cat_model: CatModel, tracker: Tracker) -> dict[str, object]:
     """Measure the Keras model at the threshold that validation chooses; plots and figures go to MLflow."""
     answers = {}
-    for split in (VALIDATION, TEST, WILD):
+    for split in (VALIDATION, TEST, PEOPLE, WILD):
         groups = np.array([record.group for record in current.manifest(split)])
         if len(groups):
             answers[split] = (cat_model.probabilities(current.pixels(split), current.config.batch), groups)
