@@ -16,7 +16,7 @@ from train.augment import EMPTY_FRAMES, augment, empty
 from train.config import TrainConfig
 from train.model import PROGRESS, CatModel
 
-HEAD_STRENGTHS = tuple(10.0 ** np.arange(-4, 1))
+HEAD_STRENGTHS = (1e-4, 1e-3, 1e-2)
 """Inverse strengths of L2 regularisation that the head's fit chooses from by cross-validation."""
 
 HEAD_EPOCH = 1_000
@@ -51,22 +51,25 @@ def fit_head(model: CatModel, train: Examples, config: TrainConfig, folder: Path
     kept = folder / "head.npz"
     if kept.exists():
         with np.load(kept) as arrays:
-            model.head.set_weights([arrays["weights"], arrays["bias"]])
+            model.head.set(arrays["weights"], arrays["bias"])
         return
     embeddings, labels = _embed_twice(model, train, config)
-    centre, spread = embeddings.mean(axis=0), embeddings.std(axis=0) + 1e-3
+    # What a detector knows of cats comes from a million photos of scenes: at first its evidence counts alone.
+    used = embeddings[:, -1:] if model.head.most else embeddings
+    centre, spread = used.mean(axis=0), used.std(axis=0) + 1e-3
     regression = LogisticRegressionCV(
         Cs=HEAD_STRENGTHS,
         cv=3,
         l1_ratios=(0,),
         scoring="neg_log_loss",
-        max_iter=1000,
+        max_iter=300,
         use_legacy_attributes=False,
-    ).fit((embeddings - centre) / spread, labels)
-    weights = regression.coef_[0] / spread
-    bias = regression.intercept_[0] - weights @ centre
-    model.head.set_weights([weights.reshape(1, 1, -1, 1), np.array([bias])])
-    np.savez(kept, weights=weights.reshape(1, 1, -1, 1), bias=np.array([bias]))
+    ).fit((used - centre) / spread, labels)
+    slopes = regression.coef_[0] / spread
+    bias = float(regression.intercept_[0] - slopes @ centre)
+    weights = np.concatenate([np.zeros(embeddings.shape[1] - len(slopes)), slopes])
+    model.head.set(weights, bias)
+    np.savez(kept, weights=weights, bias=bias)
 
 
 def _embed_twice(model: CatModel, train: Examples, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
@@ -84,12 +87,12 @@ def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> Non
 
     The scale and the shift go into the head's weights, so that the model itself is calibrated.
     """
-    weights, bias = model.head.get_weights()
-    logits = model.embed(validation.pixels, config.batch) @ weights.reshape(-1, 1) + bias
+    weights, bias = model.head.get()
+    logits = model.embed(validation.pixels, config.batch) @ weights[:, None] + bias
     # The default, slight regularisation keeps the scale finite where validation photos are separable.
     scaling = LogisticRegression().fit(logits, validation.labels)
     scale = scaling.coef_[0, 0]
-    model.head.set_weights([weights * scale, bias * scale + scaling.intercept_])
+    model.head.set(weights * scale, bias * scale + float(scaling.intercept_[0]))
 
 
 def fine_tune(
