@@ -1,9 +1,9 @@
 """A backbone that has learnt to find animals in whole scenes, out of a detector trained on Open Images.
 
 MediaPipe's Objectron brings a small detector (SSD, W. Liu et al., 2016, on MobileNetV2; Google, Apache-2.0)
-that was trained on the boxes of Open Images V4, cats among them. What is kept of it: the backbone, its feature
-maps of four scales, and at each of their cells the evidence that a box there holds a cat. The boxes, the other
-classes and the two coarsest scales are left out.
+that was trained on the boxes of Open Images V4, cats among them. What is kept of it: the backbone, its
+feature maps of four scales, and at each of their cells the evidence that a box there holds a cat. The
+boxes, the other classes and the two coarsest scales are left out.
 
     npm pack @mediapipe/objectron@0.4.1675468480
     python -m train weights mediapipe-objectron-0.4.1675468480.tgz
