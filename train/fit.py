@@ -22,6 +22,9 @@ HEAD_STRENGTHS = (1e-4, 1e-3, 1e-2)
 HEAD_EPOCH = 1_000
 """Numbers the augmented photos that the head is fitted to, apart from all epochs of fine-tuning."""
 
+EVIDENCE_PHOTOS = 2_000
+"""How many photos the head of a detector's backbone is fitted to."""
+
 AVERAGES = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
 """Shares of the fine-tuned weights that are tried when they are averaged with those before."""
 
@@ -40,7 +43,7 @@ class Examples:
 
 
 def fit_head(model: CatModel, train: Examples, config: TrainConfig, folder: Path) -> None:
-    """Fit the head to frozen features by logistic regression and put it into the model.
+    """Fit the head to frozen features of augmented photos by logistic regression; put it into the model.
 
     Args:
         model: with its backbone pretrained; its head is changed in place.
@@ -53,8 +56,11 @@ def fit_head(model: CatModel, train: Examples, config: TrainConfig, folder: Path
         with np.load(kept) as arrays:
             model.head.set(arrays["weights"], arrays["bias"])
         return
-    embeddings, labels = _embed_twice(model, train, config)
-    # What a detector knows of cats comes from a million photos of scenes: at first its evidence counts alone.
+    # What a detector knows of cats comes from many more photos of scenes than ours: its evidence counts alone
+    # at first, and to scale one number, a part of the photos is enough.
+    learnt = _some(train, EVIDENCE_PHOTOS, config.seed) if model.head.most else train
+    batches = _Batches(learnt, dataclasses.replace(config, mixup=0.0), HEAD_EPOCH)
+    embeddings, labels = model.embed(batches, config.batch), learnt.labels[batches.order]
     used = embeddings[:, -1:] if model.head.most else embeddings
     centre, spread = used.mean(axis=0), used.std(axis=0) + 1e-3
     regression = LogisticRegressionCV(
@@ -72,14 +78,9 @@ def fit_head(model: CatModel, train: Examples, config: TrainConfig, folder: Path
     np.savez(kept, weights=weights, bias=bias)
 
 
-def _embed_twice(model: CatModel, train: Examples, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Return embeddings and labels of the photos as they are, then of each of them augmented."""
-    plain = model.embed(train.pixels, config.batch)
-    if not config.augmentation:
-        return plain, train.labels
-    batches = _Batches(train, dataclasses.replace(config, mixup=0.0), HEAD_EPOCH)
-    changed = model.embed(batches, config.batch)
-    return np.concatenate([plain, changed]), np.concatenate([train.labels, train.labels[batches.order]])
+def _some(examples: Examples, count: int, seed: int) -> Examples:
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(examples.labels))[:count])
+    return Examples(examples.pixels[chosen], examples.labels[chosen])
 
 
 def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> None:

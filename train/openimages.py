@@ -29,7 +29,7 @@ CLASSES, CAT = 24, 8
 """How many classes the detector knows, and which of them is the cat."""
 SCALES = (("block_13_expand_relu", 3), ("out_relu", 6), ("scale_2_relu", 6), ("scale_3_relu", 6))
 """Layers with the feature maps, finest first, and the boxes that each of their cells judges."""
-RANK = 256
+RANK = 160
 """Rank that the largest convolution is cut down to: it would not fit into the size the model may have."""
 AGAINST = 6.0
 """Evidence is a box's logit plus this, from 0: a logit this far below zero says nothing of a cat."""
