@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import log_loss
 
@@ -65,7 +66,19 @@ def fit_head(model: CatModel, train: Examples, config: TrainConfig, folder: Path
     np.savez(kept, weights=weights.reshape(1, 1, -1, 1), bias=np.array([bias]))
 
 
-def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> None:
+@dataclass(frozen=True)
+class Scaling:
+    """What calibration did: it made `scale * logit + shift` of every logit."""
+
+    scale: float
+    shift: float
+
+    def undone(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return what calibrated probabilities were before, shape and range (0 to 1) as given."""
+        return expit((logit(probabilities.astype(np.float64)) - self.shift) / self.scale)
+
+
+def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> Scaling:
     """Make probabilities mean what they say, by Platt scaling (J. Platt, 1999) on validation photos.
 
     The scale and the shift go into the head's weights, so that the model itself is calibrated.
@@ -76,6 +89,7 @@ def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> Non
     scaling = LogisticRegression().fit(logits, validation.labels)
     scale = scaling.coef_[0, 0]
     model.head.set_weights([weights * scale, bias * scale + scaling.intercept_])
+    return Scaling(float(scale), float(scaling.intercept_[0]))
 
 
 def fine_tune(
