@@ -56,7 +56,7 @@ def run(inputs: Inputs, config: TrainConfig, places: Places) -> Run:
     if (current.folder / SUMMARY).exists():
         print(f"{current.folder} is finished already.")
         return Run.read(current.folder)
-    with tracked(current) as tracker:
+    with tracked(Tracker(current.tracking_uri, current.mlflow_run)) as tracker:
         cat_model, scaling = learn(current, places.weights, tracker)
         cat_model.served.save(current.folder / MODEL)
         summary = _evaluate(current, cat_model, scaling, tracker)
@@ -107,9 +107,8 @@ def begin(
 
 
 @contextmanager
-def tracked(current: Run) -> Iterator[Tracker]:
-    """Give a run's tracker; MLflow shows how the block ended."""
-    tracker = Tracker(current.tracking_uri, current.mlflow_run)
+def tracked(tracker: Tracker) -> Iterator[Tracker]:
+    """Mark a run in MLflow as running, and then how the block ended."""
     tracker.resume()
     try:
         yield tracker
