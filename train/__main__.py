@@ -1,4 +1,4 @@
-"""Training in a terminal: `python -m train run --photos DIR`; `python -m train --help` names the rest.
+"""Training in a terminal: `python -m train run|tune --photos DIR`, `compare RUN RUN`, `fetch --out DIR`.
 
 Exit code 0 when it is done, 1 with a sentence when it cannot be, 130 when it was stopped by Ctrl-C.
 """
@@ -10,8 +10,12 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from train.config import BACKBONES, OPENIMAGES, QUICK, Places, TrainConfig, TrainError
+from train.config import BACKBONES, OPENIMAGES, QUICK, Places, TrainConfig, TrainError, read_config
+
+if TYPE_CHECKING:
+    from train import pipeline
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,23 +35,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    places, config = Places.from_env(), TrainConfig()
+    places = Places.from_env()
     parser = argparse.ArgumentParser(prog="python -m train", description="Train the model.")
     commands = parser.add_subparsers(required=True)
 
     run = commands.add_parser("run", help="the whole pipeline, from photos to a run folder")
     run.set_defaults(do=_run)
-    run.add_argument("--photos", type=Path, required=True, help="folder of groups: cat*, dog, selfie, misc …")
+    _add_inputs(run)
     run.add_argument("--wild", type=Path, help="folder of groups from other sources, only measured on")
-    run.add_argument("--people", type=Path, help="folder of groups as people send them, for choosing")
+    run.add_argument("--config", type=Path, help="file that tune wrote; options beside it win")
+    run.add_argument("--backbone", choices=BACKBONES)
     run.add_argument("--weights", type=Path, default=places.weights, help="file of the pretrained backbone")
-    run.add_argument("--out", type=Path, default=Path("runs"), help="where run folders go")
-    run.add_argument("--quick", action="store_true", help="a few hundred photos, smaller, two epochs")
-    run.add_argument("--skip-unreadable", action="store_true", help="go on without unusable files")
-    run.add_argument("--backbone", choices=BACKBONES, default=config.backbone)
-    run.add_argument("--side", type=int, help=f"pixels of the model's square input ({config.side})")
-    run.add_argument("--epochs", type=int, help=f"epochs of fine-tuning ({config.epochs})")
-    run.add_argument("--seed", type=int, default=config.seed)
+
+    tune = commands.add_parser("tune", help="search for a good configuration; options given are not searched")
+    tune.set_defaults(do=_tune, config=None, backbone=None, wild=None)
+    _add_inputs(tune)
+    tune.add_argument(
+        "--backbones",
+        nargs="+",
+        metavar="NAME[=FILE]",
+        help="backbones to choose from, with the files of their weights",
+    )
+    tune.add_argument("--trials", type=int, default=20, help="how many trials there may be (20)")
+    tune.add_argument("--hours", type=float, default=12.0, help="no trial begins after so many hours (12)")
+
+    compare = commands.add_parser("compare", help="two runs on the photos that both were measured on")
+    compare.set_defaults(do=_compare)
+    compare.add_argument("runs", type=Path, nargs=2, metavar="RUN", help="run folder of a finished run")
+    compare.add_argument("--out", type=Path, default=Path("runs"), help="where the comparison's folder goes")
 
     fetch = commands.add_parser("fetch", help="get a public set of photos from the Hugging Face hub")
     fetch.set_defaults(do=_fetch)
@@ -59,15 +74,29 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(options: argparse.Namespace, command: str) -> int:
+def _add_inputs(command: argparse.ArgumentParser) -> None:
+    config = TrainConfig()
+    command.add_argument("--photos", type=Path, required=True, help="folder of groups: cat*, dog, selfie …")
+    command.add_argument("--people", type=Path, help="folder of groups as people send them, for choosing")
+    command.add_argument("--out", type=Path, default=Path("runs"), help="where run folders go")
+    command.add_argument("--quick", action="store_true", help="a few hundred photos, smaller, two epochs")
+    command.add_argument("--skip-unreadable", action="store_true", help="go on without unusable files")
+    command.add_argument("--side", type=int, help=f"pixels of the model's square input ({config.side})")
+    command.add_argument("--epochs", type=int, help=f"epochs of fine-tuning ({config.epochs})")
+    command.add_argument("--seed", type=int, help=f"of whatever is drawn by lot ({config.seed})")
+
+
+def _changes(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields of TrainConfig that the options say something of."""
+    given = {name: getattr(options, name) for name in ("backbone", "side", "epochs", "seed")}
+    given = {name: value for name, value in given.items() if value is not None}
+    return (QUICK if options.quick else {}) | given
+
+
+def _inputs(options: argparse.Namespace, command: str) -> "pipeline.Inputs":
     from train import pipeline
 
-    chosen = {"side": options.side, "epochs": options.epochs}
-    changes = {name: value for name, value in chosen.items() if value is not None}
-    changes = (QUICK if options.quick else {}) | changes
-    config = TrainConfig(**{"backbone": options.backbone, "seed": options.seed} | changes)
-    places = dataclasses.replace(Places.from_env(), weights=options.weights)
-    inputs = pipeline.Inputs(
+    return pipeline.Inputs(
         photos=options.photos,
         wild=options.wild,
         people=options.people,
@@ -75,8 +104,40 @@ def _run(options: argparse.Namespace, command: str) -> int:
         skip_unreadable=options.skip_unreadable,
         command=command,
     )
-    run = pipeline.run(inputs, config, places)
+
+
+def _run(options: argparse.Namespace, command: str) -> int:
+    from train import pipeline
+
+    stored = read_config(options.config) if options.config else {}
+    places = dataclasses.replace(Places.from_env(), weights=options.weights)
+    run = pipeline.run(_inputs(options, command), TrainConfig(**stored | _changes(options)), places)
     print(f"Trained. Next: python -m export --run {run.folder}")
+    return 0
+
+
+def _tune(options: argparse.Namespace, command: str) -> int:
+    from train import tune
+
+    places, changes = Places.from_env(), _changes(options)
+    named = dict(each.partition("=")[::2] for each in options.backbones or ())
+    backbones = {name: Path(file) if file else None for name, file in named.items()}
+    best = tune.search(
+        _inputs(options, command),
+        TrainConfig(**changes),
+        fixed=tuple(changes),
+        backbones=backbones or {TrainConfig().backbone: places.weights},
+        budget=tune.Budget(options.trials, options.hours),
+        places=places,
+    )
+    print(f"Next: python -m train run --photos {options.photos} --config {best}")
+    return 0
+
+
+def _compare(options: argparse.Namespace, _: str) -> int:
+    from train import compare
+
+    print(compare.compare(*options.runs, options.out))
     return 0
 
 

@@ -1,9 +1,11 @@
 """Everything that decides what a training run does, in one frozen object that is recorded with the run."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 OPENIMAGES = "mobilenet_v2_openimages"
 BACKBONES = ("efficientnet_lite0", "mobilenet_v2", OPENIMAGES, "tiny")
@@ -51,6 +53,20 @@ class TrainConfig:
 
 QUICK = {"side": 160, "epochs": 2, "per_group": 150}
 """What `--quick` changes: a few hundred photos, smaller, two epochs."""
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the values of TrainConfig's fields from a file that `python -m train tune` wrote.
+
+    Raises:
+        TrainError: it cannot be read, or holds no configuration.
+    """
+    try:
+        values = json.loads(path.read_text("utf-8"))["config"]
+        TrainConfig(**values)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainError(f"{path} holds no configuration that `train tune` wrote: {error}") from error
+    return values
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import log_loss
 
@@ -83,7 +84,19 @@ def _some(examples: Examples, count: int, seed: int) -> Examples:
     return Examples(examples.pixels[chosen], examples.labels[chosen])
 
 
-def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> None:
+@dataclass(frozen=True)
+class Scaling:
+    """What calibration did: it made `scale * logit + shift` of every logit."""
+
+    scale: float
+    shift: float
+
+    def undone(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return what calibrated probabilities were before, shape and range (0 to 1) as given."""
+        return expit((logit(probabilities.astype(np.float64)) - self.shift) / self.scale)
+
+
+def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> Scaling:
     """Make probabilities mean what they say, by Platt scaling (J. Platt, 1999) on validation photos.
 
     The scale and the shift go into the head's weights, so that the model itself is calibrated.
@@ -93,7 +106,9 @@ def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> Non
     # The default, slight regularisation keeps the scale finite where validation photos are separable.
     scaling = LogisticRegression().fit(logits, validation.labels)
     scale = scaling.coef_[0, 0]
-    model.head.set(weights * scale, bias * scale + float(scaling.intercept_[0]))
+    shift = float(scaling.intercept_[0])
+    model.head.set(weights * scale, bias * scale + shift)
+    return Scaling(float(scale), shift)
 
 
 def fine_tune(
