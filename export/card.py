@@ -146,16 +146,19 @@ def _metadata(manifest: Mapping[str, Any]) -> str:
     """Return the card's YAML head, with the figures that the hub's pages show."""
     from huggingface_hub import EvalResult, ModelCardData
 
-    named = {**manifest["metrics"], **{f"test, {name}": each for name, each in manifest["stress"].items()}}
+    named = {(split, None): each for split, each in manifest["metrics"].items()}
+    named |= {("test", name): each for name, each in manifest["stress"].items()}
     results = [
         EvalResult(
             task_type="image-classification",
-            dataset_type="own",
-            dataset_name=name,
+            dataset_type="photos",
+            dataset_name=f"{split}, {stress}" if stress else split,
+            dataset_config=stress,
+            dataset_split=split,
             metric_type=metric,
             metric_value=round(each[metric]["value"], 4),
         )
-        for name, each in named.items()
+        for (split, stress), each in named.items()
         for metric in ("recall", "precision")
     ]
     card = ModelCardData(

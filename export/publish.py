@@ -126,7 +126,8 @@ def _track(run: Run, verdict: Verdict, export: Path) -> None:
     for split, metrics in verdict.measured.metrics.items():
         tracker.metrics(flatten(f"int8.{split}", metrics))
     for name, metrics in verdict.measured.stress.items():
-        tracker.metrics(flatten(f"int8.stress.{name}", metrics))
+        rates = {"recall": metrics.recall, "false_cat": measure.false_cat(metrics)}
+        tracker.metrics({f"int8.stress.{name}.{which}": rate.value for which, rate in rates.items()})
     if verdict.budget:
         tracker.metrics(verdict.budget.for_gate())
     tracker.tag("gate", verdict.word)

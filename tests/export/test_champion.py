@@ -1,11 +1,12 @@
 """The champion is compared on the same photos, without those it has seen, and never replaced unnoticed."""
 
+import json
 import shutil
 
 import numpy as np
 import pytest
 
-from cat_model.bundle import Bundle
+from cat_model.bundle import MANIFEST, Bundle
 from cat_model.settings import SHIPPED_BUNDLE
 from export import champion
 from export.measure import Answers, answer, batches
@@ -61,6 +62,14 @@ def test_a_model_that_is_wrong_where_the_champion_is_right_is_significantly_wors
     found = champion.compare(run, answers(run, np.zeros(len(right), bool)), 0.5, shipped)
     assert (found.worse, found.better) == (right.sum(), 0)
     assert found.p_worse < 0.05
+
+
+def test_the_champion_is_held_to_its_own_threshold(run, shipped):
+    content = json.loads((shipped / MANIFEST).read_text())
+    (shipped / MANIFEST).write_text(json.dumps(content | {"threshold": 0.0, "unsure": [0.0, 1.0]}))
+    found = champion.compare(run, answers(run, True), 0.5, shipped)
+    # It says "cat" to all 20, and is wrong about the 15 that are none.
+    assert (found.worse, found.better) == (0, 15)
 
 
 def test_photos_that_the_champion_has_seen_do_not_count(run, shipped):
