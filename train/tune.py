@@ -130,7 +130,7 @@ def search(
             tuner = _Tuner(oracle, train, partial(_write_best, folder, inputs.command, base), folder)
         except (ValueError, RuntimeError) as error:
             raise TrainError(
-                f"The notes in {folder / NOTES} are damaged; delete that folder: no finished trial is repeated."
+                f"The notes in {folder / NOTES} are damaged; delete it: no finished trial is repeated."
             ) from error
         try:
             tuner.search()
