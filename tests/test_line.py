@@ -7,6 +7,7 @@ import mlflow
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.metrics import log_loss
 
 import cat_model
 from cat_model.bundle import MODEL
@@ -15,6 +16,8 @@ from cat_model.settings import SHIPPED_BUNDLE
 from export import __main__ as export_line
 from tests import generated_photos
 from train import __main__ as train_line
+from train import answers, stress
+from train.plots import KINDS
 from train.run import Run
 from train.stress import SLICES
 
@@ -137,14 +140,33 @@ def test_mlflow_holds_parameters_epochs_plots_model_and_verdict(bundle, good):
     assert [point.step for point in client.get_metric_history(good.mlflow_run, "val_loss")] == [0, 1]
     names = {item.path for item in client.list_artifacts(good.mlflow_run)}
     assert {"environment.txt", "manifest.csv", "plots", "gate.txt", "export"} <= names
+    assert {"report.html", "answers.csv"} <= names
+    assert {"test.webcam.recall.value", "wild.calibration.ece_before"} <= set(run.data.metrics)
     plots = {item.path for item in client.list_artifacts(good.mlflow_run, "plots")}
-    assert {f"plots/test-{kind}.png" for kind in ("precision-recall", "calibration", "confusion")} <= plots
+    assert {f"plots/test-{kind}.png" for kind in KINDS} <= plots
     mlflow.set_tracking_uri(good.tracking_uri)
     (logged,) = client.search_logged_models(
         [run.info.experiment_id], filter_string=f"source_run_id='{run.info.run_id}'"
     )
     model = mlflow.keras.load_model(logged.model_uri)
     assert set(model.output) == {"probability", "embedding", "share"}
+
+
+def test_the_summary_is_of_the_answers_that_are_kept(good):
+    summary = json.loads((good.folder / "summary.json").read_text())
+    kept = answers.read(good.folder / "answers.csv")
+    assert set(kept) == {"validation", "test", "wild", *(f"test.{name}" for name in stress.SLICES)}
+    assert set(kept) | {"threshold", "unsure", "calibration"} == set(summary)
+    low, high = summary["unsure"]
+    assert low <= summary["threshold"] <= high
+    for split, each in kept.items():
+        found = each.probabilities[each.cats] >= summary["threshold"]
+        assert summary[split]["recall"]["hits"] == found.sum()
+    for split, figures in summary["calibration"].items():
+        assert figures["ece_after"] == summary[split]["ece"]
+        assert figures["log_loss_after"] == pytest.approx(
+            log_loss(kept[split].cats, kept[split].probabilities)
+        )
 
 
 def test_the_same_command_again_trains_nothing(good, wild, capsys):

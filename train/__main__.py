@@ -122,15 +122,19 @@ def _tune(options: argparse.Namespace, command: str) -> int:
     places, changes = Places.from_env(), _changes(options)
     named = dict(each.partition("=")[::2] for each in options.backbones or ())
     backbones = {name: Path(file) if file else None for name, file in named.items()}
+    backbones = backbones or {TrainConfig().backbone: places.weights}
     best = tune.search(
         _inputs(options, command),
         TrainConfig(**changes),
         fixed=tuple(changes),
-        backbones=backbones or {TrainConfig().backbone: places.weights},
+        backbones=backbones,
         budget=tune.Budget(options.trials, options.hours),
         places=places,
     )
-    print(f"Next: python -m train run --photos {options.photos} --config {best}")
+    weights = backbones[read_config(best)["backbone"]]
+    given = {"--photos": options.photos, "--people": options.people, "--config": best, "--weights": weights}
+    words = [str(word) for pair in given.items() if pair[1] for word in pair]
+    print(f"Next: {shlex.join(['python', '-m', 'train', 'run', *words])}")
     return 0
 
 

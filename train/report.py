@@ -106,8 +106,9 @@ def text(rate: Rate) -> str:
 
 
 def to_html(table: pd.DataFrame) -> str:
-    """Return a table as HTML."""
-    return table.to_html(index=False, float_format="{:.4f}".format)
+    """Return a table as HTML, with all of every text."""
+    with pd.option_context("display.max_colwidth", None):
+        return table.to_html(index=False, float_format="{:.4f}".format)
 
 
 def worst(answers: Answers, threshold: float) -> tuple[np.ndarray, np.ndarray]:

@@ -47,6 +47,8 @@ PRECISION = 0.99
 RANDOM_TRIALS = 6
 """After so many finished trials there is enough to learn from; the next ones are not drawn by lot."""
 SEARCH, TRIALS, RESULT, BEST = "search.json", "trials", "trial.json", "best.json"
+NOTES = "keras-tuner"
+"""The folder that keras-tuner keeps what it remembers in."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,13 @@ def search(
         train = partial(_train, trials, base, backbones, places, photos, tracker.run_id)
         oracle = _Oracle(folder, budget, base, space)
         try:
-            _Tuner(oracle, train, partial(_write_best, folder, inputs.command, base), folder).search()
+            tuner = _Tuner(oracle, train, partial(_write_best, folder, inputs.command, base), folder)
+        except (ValueError, RuntimeError) as error:
+            raise TrainError(
+                f"The notes in {folder / NOTES} are damaged; delete it: no finished trial is repeated."
+            ) from error
+        try:
+            tuner.search()
         except RuntimeError as error:  # keras-tuner's, after three failures one after the other
             raise TrainError(f"The search stopped: {error}") from error
         finished = results(folder)
@@ -254,7 +262,7 @@ class _Tuner(BaseTuner):
         folder: Path,
     ) -> None:
         self._train, self._after_trial = train, after_trial
-        super().__init__(oracle, directory=str(folder), project_name="keras-tuner")
+        super().__init__(oracle, directory=str(folder), project_name=NOTES)
 
     def run_trial(self, trial: Trial) -> dict[str, float]:
         """Run one trial; keras-tuner calls this."""

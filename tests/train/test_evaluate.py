@@ -107,6 +107,14 @@ def test_recall_at_a_precision_does_not_part_photos_of_one_probability():
     assert evaluate.recall_at_precision(probabilities, cats, 0.5) == 1.0
 
 
+def test_calibration_says_what_changed():
+    cats = np.arange(1000) < 500
+    found = evaluate.calibration(np.full(1000, 0.9), np.full(1000, 0.5), cats)
+    assert (found.ece_before, found.ece_after) == (pytest.approx(0.4), 0.0)
+    assert found.log_loss_before == pytest.approx(-np.log(0.9 * 0.1) / 2)
+    assert found.log_loss_after == pytest.approx(np.log(2))
+
+
 def test_mcnemar_counts_pairs_and_weighs_the_unlike_ones():
     right_a = np.repeat([True, True, False, False], [50, 10, 2, 5])
     right_b = np.repeat([True, False, True, False], [50, 10, 2, 5])

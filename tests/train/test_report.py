@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -88,6 +89,14 @@ def test_the_report_holds_tables_curves_and_thumbnails_of_the_errors_alone(run, 
         assert (name in page) == shown
     assert report.text(metrics[TEST].recall) in page
     assert "0.0123" in page
+
+
+def test_tables_show_long_names_whole_and_harmless():
+    table = pd.DataFrame({"path": ["cat/" + "x" * 200, "<script>"], "share": [0.123456, 1.0]})
+    shown = report.to_html(table)
+    assert table["path"][0] in shown
+    assert "<script>" not in shown
+    assert "0.1235" in shown
 
 
 @pytest.mark.parametrize("cats", [0.3, 0.0, 1.0])

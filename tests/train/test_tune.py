@@ -1,6 +1,7 @@
 """The search goes on where it was stopped, keeps to its budget, and its winner can be trained."""
 
 import json
+import shutil
 
 import mlflow
 import pytest
@@ -117,6 +118,17 @@ def test_a_trial_that_breaks_is_left_out_and_the_next_one_goes_on(search, learne
     told = json.loads(search(trials=2).read_text())
     assert len(told["trials"]) == 1
     assert "no memory" in capsys.readouterr().err
+
+
+def test_damaged_notes_are_named_and_without_them_no_finished_trial_is_repeated(search, learned):
+    folder = search(trials=2).parent
+    notes = folder / tune.NOTES / "oracle.json"
+    notes.write_text(notes.read_text()[:100])
+    with pytest.raises(TrainError, match="keras-tuner"):
+        search(trials=2)
+    shutil.rmtree(notes.parent)
+    search(trials=2)
+    assert len(learned[0]) == 2
 
 
 def test_what_no_configuration_can_mend_ends_the_search_in_words(search, tmp_path):
