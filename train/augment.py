@@ -53,12 +53,12 @@ def _frame(photo: Image.Image, strength: float, lot: np.random.Generator, scene:
     middle = (photo.width - width) / 2
     photo = photo.resize(photo.size, Image.Resampling.BILINEAR, box=_inside(photo, middle, width))
     kind = lot.random()
-    if kind < 0.35 * strength:
-        share = np.exp(lot.uniform(np.log(0.28), 0))
+    if kind < 0.3 * strength:
+        share = np.exp(lot.uniform(np.log(0.33), 0))
         around = Image.fromarray(scene()) if lot.random() < 0.6 else None
         return distort.zoom_out(photo, share, place, around)
-    if kind < 0.75 * strength:
-        return distort.crop(photo, lot.uniform(0.55, 1.0), place)
+    if kind < 0.6 * strength:
+        return distort.crop(photo, lot.uniform(0.6, 1.0), place)
     return photo
 
 
@@ -72,47 +72,47 @@ def _inside(photo: Image.Image, left: float, width: float) -> tuple[float, float
 
 
 def _turn(photo: Image.Image, strength: float, lot: np.random.Generator, _: Scene) -> Image.Image:
-    return distort.rotate(photo, lot.normal(0, 12)) if _happens(0.4, strength, lot) else photo
+    return distort.rotate(photo, lot.normal(0, 12)) if _happens(0.3, strength, lot) else photo
 
 
 def _cover(photo: Image.Image, strength: float, lot: np.random.Generator, scene: Scene) -> Image.Image:
-    if not _happens(0.2, strength, lot):
+    if not _happens(0.15, strength, lot):
         return photo
-    shape, share = ("rectangle", "blobs")[lot.integers(2)], lot.uniform(0.05, 0.4)
+    shape, share = ("rectangle", "blobs")[lot.integers(2)], lot.uniform(0.05, 0.35)
     return distort.occlude(photo, share, shape, lot, Image.fromarray(scene()) if lot.random() < 0.5 else None)
 
 
 def _light(photo: Image.Image, strength: float, lot: np.random.Generator, _: Scene) -> Image.Image:
-    if _happens(0.2, strength, lot):
-        return distort.low_light(photo, lot.uniform(0.1, 0.6), lot.uniform(0.005, 0.06), lot)
+    if _happens(0.12, strength, lot):
+        return distort.low_light(photo, lot.uniform(0.2, 0.7), lot.uniform(0.005, 0.05), lot)
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast):
         photo = enhance(photo).enhance(np.exp(lot.uniform(-0.35, 0.35) * strength))
     return photo
 
 
 def _colours(photo: Image.Image, strength: float, lot: np.random.Generator, _: Scene) -> Image.Image:
-    if _happens(0.25, strength, lot):
+    if _happens(0.15, strength, lot):
         photo = distort.colour_filter(photo, str(lot.choice(list(distort.FILTERS))), lot.uniform(0.3, 1.0))
     else:
         photo = ImageEnhance.Color(photo).enhance(1 + lot.uniform(-0.6, 0.6) * strength)
-    return distort.vignette(photo, lot.uniform(0.2, 0.8)) if _happens(0.15, strength, lot) else photo
+    return distort.vignette(photo, lot.uniform(0.2, 0.7)) if _happens(0.1, strength, lot) else photo
 
 
 def _sharpness(photo: Image.Image, strength: float, lot: np.random.Generator, _: Scene) -> Image.Image:
     kind = lot.random()
-    if kind < 0.1 * strength:
+    if kind < 0.06 * strength:
         return distort.motion_blur(photo, lot.uniform(0.02, 0.07), lot.uniform(0, 180))
-    if kind < 0.2 * strength:
+    if kind < 0.12 * strength:
         return distort.defocus(photo, lot.uniform(0.004, 0.016))
     return photo
 
 
 def _camera(photo: Image.Image, strength: float, lot: np.random.Generator, _: Scene) -> Image.Image:
     kind = lot.random()
-    if kind < 0.12 * strength:
+    if kind < 0.08 * strength:
         cast = tuple(lot.uniform(0.75, 1.2, 3))
         width, quality = int(lot.integers(110, 260)), int(lot.integers(30, 80))
         return distort.webcam(photo, width, lot.uniform(0.005, 0.05), cast, quality, lot)
-    if kind < 0.4 * strength:
+    if kind < 0.3 * strength:
         return distort.jpeg(photo, int(lot.integers(20, 90)))
     return photo
