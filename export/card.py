@@ -12,8 +12,8 @@ CARD, PLOT = "MODEL_CARD.md", "calibration.svg"
 BACKBONES = {
     "efficientnet_lite0": "EfficientNet-Lite0 (Google, Apache-2.0), pretrained on ImageNet",
     "mobilenet_v2": "MobileNetV2 (Google, Apache-2.0), pretrained on ImageNet",
-    "mobilenet_v2_openimages": "MobileNetV2 with two more scales and the evidence for a cat at each, out of the "
-    "detector in MediaPipe Objectron (Google, Apache-2.0), pretrained on the boxes of Open Images V4",
+    "mobilenet_v2_openimages": "MobileNetV2 with feature maps of four scales and the evidence for a cat at "
+    "each, from the detector in MediaPipe Objectron (Google, Apache-2.0), pretrained on Open Images V4",
     "tiny": "a small convolutional network, not pretrained",
 }
 SPLITS = {

@@ -61,7 +61,8 @@ def fit_head(model: CatModel, train: Examples, config: TrainConfig, folder: Path
     # at first, and to scale one number, a part of the photos is enough.
     learnt = _some(train, EVIDENCE_PHOTOS, config.seed) if model.head.most else train
     batches = _Batches(learnt, dataclasses.replace(config, mixup=0.0), HEAD_EPOCH)
-    embeddings, labels = model.embed(batches, config.batch), learnt.labels[batches.order]
+    labels = learnt.labels[batches.order]  # before Keras, at the end of a pass, shuffles anew
+    embeddings = model.embed(batches, config.batch)
     used = embeddings[:, -1:] if model.head.most else embeddings
     centre, spread = used.mean(axis=0), used.std(axis=0) + 1e-3
     regression = LogisticRegressionCV(
