@@ -154,7 +154,7 @@ def results(folder: Path) -> list[Result]:
 def table(finished: Sequence[Result]) -> pd.DataFrame:
     """Return one row a trial."""
     rows = (dataclasses.asdict(result) for result in finished)
-    return pd.DataFrame([{**row, **row.pop("values")} for row in rows])
+    return pd.DataFrame([row.pop("values") | row for row in rows])
 
 
 def judge(run: Run, cat_model: CatModel) -> tuple[float, float | None]:

@@ -131,6 +131,14 @@ def test_damaged_notes_are_named_and_without_them_no_finished_trial_is_repeated(
     assert len(learned[0]) == 2
 
 
+def test_the_table_has_a_column_for_each_value_that_is_searched():
+    result = tune.Result(0.5, 0.5, None, 9.0, "tiny-32-00", "id", {"side": 32, "dropout": 0.1})
+    shown = tune.table([result])
+    assert list(shown.columns[:3]) == ["side", "dropout", "score"]
+    assert "values" not in shown
+    assert shown["dropout"][0] == 0.1
+
+
 def test_what_no_configuration_can_mend_ends_the_search_in_words(search, tmp_path):
     with pytest.raises(TrainError, match=r"none\.h5"):
         search(trials=2, backbones={"tiny": tmp_path / "none.h5"})
