@@ -48,7 +48,7 @@ Telling photos with a house cat from photos without one: on a page, a phone, a s
 identifying people or animals, for drawings, or for any decision that matters to somebody's life.
 
 It says "cat" from a probability of {manifest["threshold"]:.3f} on, "not sure" from {low:.3f} to {high:.3f}.
-The threshold and the band were chosen on validation photos.
+The threshold and the band were chosen on photos that it did not learn from (validation and people).
 
 ## Backbone
 

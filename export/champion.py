@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import binomtest
 
 from cat_model.bundle import MANIFEST, Bundle, BundleError
 from cat_model.runtime import ModelError
@@ -78,12 +77,10 @@ def weigh(version: str, champion: np.ndarray, new: np.ndarray, note: str) -> Com
         new: the same of the new model, for the same photos.
         note: goes into the result.
     """
-    better, worse = int((new & ~champion).sum()), int((champion & ~new).sum())
     if not len(new):
         return Comparison(version, 0, 0, 0, None, note)
-    differ = better + worse
-    p_worse = float(binomtest(worse, differ, 0.5, alternative="greater").pvalue) if differ else 1.0
-    return Comparison(version, len(new), better, worse, p_worse, note)
+    paired = evaluate.mcnemar(champion, new)
+    return Comparison(version, len(new), paired.only_b, paired.only_a, paired.p_b_worse, note)
 
 
 def _counted(records: Sequence[PhotoRecord], reference: Reference | None) -> tuple[np.ndarray, str]:

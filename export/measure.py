@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from cat_model.runtime import Runtime
 from train import evaluate, stress
-from train.dataset import PEOPLE, TEST, VALIDATION, WILD
+from train.dataset import CHOOSING, PEOPLE, TEST, VALIDATION, WILD
 from train.evaluate import Metrics, Rate
 from train.run import Run
 
@@ -17,8 +17,6 @@ BATCH = 16
 BINS = 10
 MEASURED = (VALIDATION, TEST, PEOPLE, WILD)
 """The splits that are measured, where they have photos."""
-TRUST = 0.99
-"""How sure an answer outside the band "not sure" is on validation photos."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,8 @@ class Measurement:
     """Everything that was found out about an exported file's answers.
 
     Attributes:
-        threshold: chosen on validation photos.
-        unsure: band "not sure", chosen on validation photos.
+        threshold: chosen on the photos for choosing.
+        unsure: band "not sure", chosen on them too.
         metrics: of each split at that threshold.
         stress: of each stress slice of the test photos at that threshold.
         calibration: of each split, the bins that have photos.
@@ -109,17 +107,19 @@ def stressed(model: bytes, run: Run) -> dict[str, Answers]:
 def measure(
     answers: Mapping[str, Answers], on_stress: Mapping[str, Answers], keras_on_test: np.ndarray
 ) -> Measurement:
-    """Choose the threshold on validation answers and measure every split and slice with it.
+    """Choose the threshold on the answers to `CHOOSING` and measure every split and slice with it.
 
     Args:
         answers: of the exported file, for each split; validation and test are needed.
         on_stress: of the exported file, for each stress slice.
         keras_on_test: what the Keras model says of the same test photos, shape (N,).
     """
-    validation, test = answers[VALIDATION], answers[TEST]
-    cats = evaluate.is_cat(validation.groups)
-    threshold = evaluate.choose_threshold(validation.probabilities, cats)
-    band = evaluate.unsure_band(validation.probabilities, cats, threshold, TRUST)
+    test = answers[TEST]
+    choosing = [answers[split] for split in CHOOSING if split in answers]
+    probabilities = np.concatenate([each.probabilities for each in choosing])
+    cats = evaluate.is_cat(np.concatenate([each.groups for each in choosing]))
+    threshold = evaluate.choose_threshold(probabilities, cats)
+    band = evaluate.unsure_band(probabilities, cats, threshold, evaluate.TRUST)
 
     def metrics(each: Mapping[str, Answers]) -> dict[str, Metrics]:
         return {

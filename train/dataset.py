@@ -30,6 +30,8 @@ from cat_model.photo import PhotoError, decode, resize
 from train.config import TrainError
 
 TRAIN, VALIDATION, TEST, WILD, PEOPLE = "train", "validation", "test", "wild", "people"
+CHOOSING = (VALIDATION, PEOPLE)
+"""Splits that nothing is learned from and everything is chosen on: epoch, calibration, threshold."""
 FOLDS = 20
 TEST_FOLDS, VALIDATION_FOLDS = 4, 4
 """Of 20 parts: the threshold, and the lower end of the test's intervals, each need hundreds of cats."""

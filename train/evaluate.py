@@ -11,7 +11,7 @@ Z95 = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
 RESAMPLES = 200
 TRUST = 0.99
-"""How sure an answer outside the band "not sure" is on validation photos."""
+"""How sure an answer outside the band "not sure" is on the photos that choose the band."""
 
 
 @dataclass(frozen=True)
@@ -223,6 +223,7 @@ class Paired:
         only_a: photos that the first alone is right on.
         only_b: photos that the second alone is right on.
         p_value: how likely so uneven a pair of counts is if both are equally good, two-sided, 0 to 1.
+        p_b_worse: how likely so many photos that the first alone is right on are if the second is no worse.
     """
 
     both: int
@@ -230,6 +231,7 @@ class Paired:
     only_a: int
     only_b: int
     p_value: float
+    p_b_worse: float
 
 
 def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> Paired:
@@ -247,6 +249,7 @@ def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> Paired:
         only_a=only_a,
         only_b=only_b,
         p_value=float(binomtest(only_a, unlike).pvalue) if unlike else 1.0,
+        p_b_worse=float(binomtest(only_a, unlike, alternative="greater").pvalue) if unlike else 1.0,
     )
 
 

@@ -98,7 +98,7 @@ class Scaling:
 
 
 def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> Scaling:
-    """Make probabilities mean what they say, by Platt scaling (J. Platt, 1999) on validation photos.
+    """Make probabilities mean what they say, by Platt scaling (J. Platt, 1999) on photos it did not learn.
 
     The scale and the shift go into the head's weights, so that the model itself is calibrated.
     """

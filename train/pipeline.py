@@ -9,13 +9,14 @@ from functools import partial
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from cat_model.bundle import sha256
 from cat_model.files import write_durably
 from train import answers, dataset, evaluate, fit, model, plots, report, stress
 from train.answers import ANSWERS
 from train.config import Places, TrainConfig, TrainError
-from train.dataset import PEOPLE, TEST, TRAIN, VALIDATION, WILD, PhotoRecord
+from train.dataset import CHOOSING, PEOPLE, TEST, TRAIN, VALIDATION, WILD, PhotoRecord
 from train.fit import Examples, Scaling
 from train.model import CatModel
 from train.run import MODEL, RUN, SUMMARY, Run
@@ -195,15 +196,19 @@ def _new(
 def learn(current: Run, weights: Path | None, tracker: Tracker) -> tuple[CatModel, Scaling]:
     """Train and calibrate a run's model, or go on where that was stopped."""
     config = current.config
-    train, validation = (
-        Examples(current.pixels(split), dataset.labels(current.manifest(split)))
-        for split in (TRAIN, VALIDATION)
-    )
+    train, choosing = (_examples(current, splits) for splits in ((TRAIN,), CHOOSING))
     keras.utils.set_random_seed(config.seed)
     cat_model = model.build(config.backbone, config.side, weights)
     fit.fit_head(cat_model, train, config, current.folder)
-    fit.fine_tune(cat_model, train, validation, config, current.folder, tracker.epoch)
-    return cat_model, fit.calibrate(cat_model, validation, config)
+    fit.fine_tune(cat_model, train, choosing, config, current.folder, tracker.epoch)
+    return cat_model, fit.calibrate(cat_model, choosing, config)
+
+
+def _examples(current: Run, splits: Sequence[str]) -> Examples:
+    """Return the photos of some splits, in memory: training reads them again and again, in any order."""
+    filled = [split for split in splits if current.manifest(split)]
+    labels = [dataset.labels(current.manifest(split)) for split in filled]
+    return Examples(np.concatenate([current.pixels(split) for split in filled]), np.concatenate(labels))
 
 
 def _evaluate(current: Run, cat_model: CatModel, scaling: Scaling, tracker: Tracker) -> dict[str, object]:
@@ -213,9 +218,11 @@ def _evaluate(current: Run, cat_model: CatModel, scaling: Scaling, tracker: Trac
     stressed = {answers.stressed(TEST, name): ask(TEST, name) for name in stress.SLICES}
     answers.write(current.folder / ANSWERS, whole | stressed)
 
-    chosen = whole[VALIDATION]
-    threshold = evaluate.choose_threshold(chosen.probabilities, chosen.cats)
-    band = evaluate.unsure_band(chosen.probabilities, chosen.cats, threshold, evaluate.TRUST)
+    choosing = [whole[split] for split in CHOOSING if split in whole]
+    probabilities = np.concatenate([each.probabilities for each in choosing])
+    cats = np.concatenate([each.cats for each in choosing])
+    threshold = evaluate.choose_threshold(probabilities, cats)
+    band = evaluate.unsure_band(probabilities, cats, threshold, evaluate.TRUST)
     metrics = {
         name: evaluate.measure(each.probabilities, each.groups, threshold, band)
         for name, each in (whole | stressed).items()
