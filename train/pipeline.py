@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from cat_model.bundle import sha256
 from cat_model.files import write_durably
-from train import dataset, evaluate, fit, model, plots
+from train import checks, dataset, evaluate, fit, model, plots
 from train.config import Places, TrainConfig, TrainError
 from train.dataset import TEST, TRAIN, VALIDATION, WILD, PhotoRecord
 from train.fit import Examples
@@ -27,14 +28,18 @@ class Inputs:
         photos: folder of groups to learn from.
         wild: folder of groups from other sources, only ever measured on; or None.
         out: folder that run folders are made in.
-        skip_unreadable: whether to go on without files that are not usable photos.
+        decisions: file of what a person decided about photos, or None.
+        policy: file that says which findings of the checks stop the training.
+        override_checks: whether to go on in spite of them, without files that are not usable photos.
         command: the command line, for the record.
     """
 
     photos: Path
     wild: Path | None
     out: Path
-    skip_unreadable: bool
+    decisions: Path | None
+    policy: Path
+    override_checks: bool
     command: str
 
 
@@ -47,7 +52,7 @@ def run(inputs: Inputs, config: TrainConfig, places: Places) -> Run:
     Raises:
         TrainError: the photos or the weights do not do.
     """
-    records, wild = _photos(inputs, config)
+    records, wild, report = _photos(inputs, config, places)
     weights = _describe(places.weights)
     content = json.dumps([dataclasses.asdict(config), dataset.fingerprint([*records, *wild]), weights])
     folder = inputs.out / f"{config.backbone}-{config.side}-{sha256(content.encode())[:8]}"
@@ -58,7 +63,7 @@ def run(inputs: Inputs, config: TrainConfig, places: Places) -> Run:
         print(f"Going on with {folder}.")
         current = Run.read_unfinished(folder)
     else:
-        current = _begin(folder, inputs, config, places, records, wild)
+        current = _begin(folder, inputs, config, places, records, wild, report)
     tracker = Tracker(current.tracking_uri, current.mlflow_run)
     tracker.resume()
     try:
@@ -70,27 +75,42 @@ def run(inputs: Inputs, config: TrainConfig, places: Places) -> Run:
     return Run.read(folder)
 
 
-def _photos(inputs: Inputs, config: TrainConfig) -> tuple[list[PhotoRecord], list[PhotoRecord]]:
-    records = _readable(inputs.photos, inputs.skip_unreadable)
-    if config.per_group is not None:
-        records = dataset.sample(records, config.per_group, config.seed)
-    wild = _readable(inputs.wild, inputs.skip_unreadable) if inputs.wild else []
-    return dataset.assign_splits(records, config.seed), [
-        dataclasses.replace(record, split=WILD) for record in wild
-    ]
-
-
-def _readable(root: Path, skip_unreadable: bool) -> list[PhotoRecord]:
-    records, refusals = dataset.scan(root)
-    listed = "\n".join(f"  {refusal.path}: {refusal.reason}" for refusal in refusals)
-    if refusals and not skip_unreadable:
-        raise TrainError(
-            f"{len(refusals)} files in {root} are not usable photos:\n{listed}\n"
-            "Mend or remove them, or go on without them: --skip-unreadable."
+def _photos(
+    inputs: Inputs, config: TrainConfig, places: Places
+) -> tuple[list[PhotoRecord], list[PhotoRecord], Path]:
+    """Check the photos; return those to learn from, those only measured on, and the folder of the report."""
+    folders = {checks.PHOTOS: inputs.photos} | ({WILD: inputs.wild} if inputs.wild else {})
+    report = inputs.out / "checks"
+    checked = checks.check(
+        checks.Request(
+            places=folders,
+            decisions=inputs.decisions,
+            policy=inputs.policy,
+            backbone=config.backbone,
+            weights=places.weights,
+            cache=places.cache,
+            against=_last_run(inputs.out),
+            per_group=config.per_group,
+            seed=config.seed,
         )
-    if refusals:
-        print(f"Going on without {len(refusals)} files in {root}:\n{listed}")
-    return records
+    )
+    checks.report(checked.verdict, folders, report)
+    print(f"{checked.verdict}\nMore: {report / checks.PAGE}")
+    if checked.verdict.errors and not inputs.override_checks:
+        said = "; ".join(str(problem) for problem in checked.verdict.errors)
+        raise TrainError(
+            f"These photos are not good enough to learn from: {said}. Look at {report / checks.PAGE}, mend "
+            f"them or decide about them in {inputs.decisions or 'a file given by --decisions'}, or go on as "
+            "they are, without what cannot be read: --override-checks."
+        )
+    wild = [dataclasses.replace(record, split=WILD) for record in checked.records.get(WILD, [])]
+    return dataset.assign_splits(checked.records[checks.PHOTOS], config.seed), wild, report
+
+
+def _last_run(out: Path) -> Path | None:
+    """Return the run folder whose checks were written last, or None."""
+    finished = [path.parent for path in out.glob(f"*/{RUN}") if (path.parent / checks.VERDICT).exists()]
+    return max(finished, key=lambda folder: (folder / checks.VERDICT).stat().st_mtime, default=None)
 
 
 def _describe(weights: Path | None) -> str:
@@ -109,11 +129,13 @@ def _begin(
     places: Places,
     records: list[PhotoRecord],
     wild: list[PhotoRecord],
+    report: Path,
 ) -> Run:
     """Make the run folder and the MLflow run; run.json comes last, as a sign that both are whole."""
     folder.mkdir(parents=True, exist_ok=True)
     dataset.write_manifest(folder / "manifest.csv", records)
     dataset.write_manifest(folder / "wild.csv", wild)
+    shutil.copytree(report, folder, dirs_exist_ok=True)
     tracker = Tracker.start(places.tracking_uri, folder.name)
     current = Run(
         folder=folder,
@@ -133,6 +155,7 @@ def _begin(
     tracker.tag("data_fingerprint", current.data)
     tracker.tag("command", current.command)
     tracker.file(folder / "manifest.csv")
+    tracker.file(folder / checks.VERDICT)
     current.write()
     return current
 

@@ -1,0 +1,194 @@
+"""The checks of photos: everything that is found, what a person decided, and whether training may go on."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cat_model.files import write_durably
+from train import (
+    checks_decisions,
+    checks_drift,
+    checks_labels,
+    checks_photos,
+    checks_policy,
+    checks_report,
+    dataset,
+    duplicates,
+)
+from train.checks_decisions import Decisions
+from train.checks_drift import Profile
+from train.checks_photos import PHOTOS
+from train.checks_policy import ERROR, Finding, Problem
+from train.config import TrainError
+from train.looks import Look, PhotoRecord, Refusal, look
+from train.memo import Memo, key
+
+VERDICT, PAGE = "checks.json", "index.html"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be checked, and how.
+
+    Attributes:
+        places: folders of groups by name: "photos" to learn from; any others are only measured on.
+        decisions: file of what a person decided before; None for none.
+        policy: file that says what is an error.
+        backbone: whose features the labels are checked with.
+        weights: its file; None to use the shipped model's features.
+        cache: folder for what is computed from photos.
+        against: folder of a run or report whose photos these are compared with; None to compare with none.
+        per_group: at most so many photos of each group to learn from; None for all.
+        seed: of that choice.
+    """
+
+    places: Mapping[str, Path]
+    decisions: Path | None
+    policy: Path
+    backbone: str
+    weights: Path | None
+    cache: Path
+    against: Path | None = None
+    per_group: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the checks found, as it is written to checks.json.
+
+    Attributes:
+        key: the same for the same photos, decisions, policy and code.
+        photos: number of photos in each place, without dropped and unusable ones.
+        problems: errors first.
+        notes: what else a person should know, a sentence each.
+        profile: of the photos to learn from, for later runs to compare theirs with.
+    """
+
+    key: str
+    photos: Mapping[str, int]
+    problems: tuple[Problem, ...]
+    notes: tuple[str, ...]
+    profile: Profile
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The problems that stop training."""
+        return tuple(problem for problem in self.problems if problem.severity == ERROR)
+
+    def __str__(self) -> str:
+        """Return a line for each problem and each note."""
+        lines = [f"{problem.severity}: {problem}." for problem in self.problems]
+        return "\n".join([*lines, *self.notes]) or "Nothing was found."
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Checked photos: the records of each place, decisions followed, and the verdict on them."""
+
+    records: Mapping[str, list[PhotoRecord]]
+    verdict: Verdict
+
+
+def check(request: Request) -> Checked:
+    """Check photos; what was checked before, by the same code and policy, is not checked again.
+
+    Raises:
+        TrainError: a folder, the policy, the decisions or the weights do not do.
+    """
+    policy = checks_policy.read_policy(request.policy)
+    decisions = (
+        checks_decisions.read_decisions(request.decisions) if request.decisions else Decisions(by_hash={})
+    )
+    old = _old_profile(request.against) if request.against else None
+    frozen = checks_labels.embedder(request.backbone, request.weights)
+    seen = {place: look(root, request.cache) for place, root in request.places.items()}
+    notes = [*decisions.notes, *_unknown(decisions, seen)]
+    refusals = {place: decisions.drop(refused) for place, (_, refused) in seen.items()}
+    places = {place: decisions.apply(looks) for place, (looks, _) in seen.items()}
+    for place, root in request.places.items():
+        dataset.require_both(root, [look.record for look in places[place]])
+    if request.per_group is not None:
+        places[PHOTOS] = _sample(places[PHOTOS], request.per_group, request.seed)
+    records = {place: [look.record for look in looks] for place, looks in places.items()}
+    modules = (checks_photos, checks_labels, checks_drift, checks_policy, duplicates)
+    mine = key("verdict", *modules, records, refusals, decisions, policy, frozen.name, old)
+    memo = Memo(request.cache)
+    if kept := memo.get([mine]):
+        return Checked(records, _unpack(kept[mine]))
+    features = checks_labels.embeddings(request.places[PHOTOS], records[PHOTOS], frozen, request.cache)
+    profile = checks_drift.profile(places[PHOTOS], features, frozen.name)
+    if not checks_labels.enough(records[PHOTOS]):
+        notes.append("Labels were not checked: a group has too few photos for it.")
+    findings = [
+        *(found for place, refused in refusals.items() for found in checks_photos.unreadable(place, refused)),
+        *checks_photos.faults(places[PHOTOS], policy),
+        *checks_photos.repeated(records[PHOTOS]),
+        *checks_photos.leaks(places),
+        *checks_photos.balance(records[PHOTOS], policy),
+        *checks_labels.suspects(records[PHOTOS], features),
+        *(checks_drift.drift(profile, old, policy) if old else ()),
+    ]
+    problems = policy.judge(
+        (finding for finding in findings if not decisions.silenced(finding.sha256)),
+        len(records[PHOTOS]) + len(refusals[PHOTOS]),
+    )
+    photos = {place: len(members) for place, members in records.items()}
+    verdict = Verdict(mine, photos, problems, tuple(notes), profile)
+    memo.put({mine: _pack(verdict)})
+    return Checked(records, verdict)
+
+
+def report(verdict: Verdict, places: Mapping[str, Path], folder: Path) -> None:
+    """Write checks.json and index.html to a folder, unless they are there already."""
+    content = _pack(verdict)
+    written = folder / VERDICT
+    if (folder / PAGE).exists() and written.exists() and written.read_bytes() == content:
+        return
+    write_durably(folder / PAGE, checks_report.page(verdict.problems, verdict.notes, places).encode())
+    write_durably(written, content)
+
+
+def _unknown(decisions: Decisions, seen: Mapping[str, tuple[list[Look], list[Refusal]]]) -> list[str]:
+    hashes = {look.record.sha256 for looks, _ in seen.values() for look in looks}
+    hashes |= {refusal.sha256 for _, refused in seen.values() for refusal in refused}
+    unknown = [decision.sha256[:12] for decision in decisions.unknown(hashes)]
+    if not unknown:
+        return []
+    named = ", ".join(f"{digest}…" for digest in unknown[:5]) + (", …" if len(unknown) > 5 else "")
+    return [f"{len(unknown)} decisions are about photos that are not here: {named}"]
+
+
+def _sample(looks: list[Look], per_group: int, seed: int) -> list[Look]:
+    chosen = dataset.sample([look.record for look in looks], per_group, seed)
+    paths = {record.path for record in chosen}
+    return [look for look in looks if look.record.path in paths]
+
+
+def _old_profile(folder: Path) -> Profile:
+    try:
+        return Profile(**json.loads((folder / VERDICT).read_text("utf-8"))["profile"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainError(f"{folder} holds no {VERDICT} of a run or a check to compare with.") from error
+
+
+def _pack(verdict: Verdict) -> bytes:
+    stored = {"passed": not verdict.errors, **dataclasses.asdict(verdict)}
+    return json.dumps(stored, indent=1, ensure_ascii=False).encode()
+
+
+def _unpack(kept: bytes) -> Verdict:
+    stored = json.loads(kept)
+    problems = tuple(
+        Problem(
+            problem["kind"],
+            problem["severity"],
+            tuple(Finding(**{**f, "related": tuple(f["related"])}) for f in problem["findings"]),
+        )
+        for problem in stored["problems"]
+    )
+    return Verdict(
+        stored["key"], stored["photos"], problems, tuple(stored["notes"]), Profile(**stored["profile"])
+    )
