@@ -159,23 +159,18 @@ def test_export_needs_a_finished_run_and_says_so(workplace, good, capsys):
     assert not (workplace / "none").exists()
 
 
-def test_unusable_files_stop_the_run_until_they_are_left_out(workplace, capsys):
+def test_what_the_checks_find_stops_the_run_until_it_is_decided_about_or_overridden(workplace, capsys):
     photos = generated_photos.write(workplace / "flawed", 20)
-    (photos / "cat" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no more")
-    command = [
-        "run",
-        "--photos",
-        str(photos),
-        "--quick",
-        "--backbone",
-        "tiny",
-        "--side",
-        "32",
-        "--epochs",
-        "1",
-    ]
+    broken = b"\xff\xd8\xff\xe0 no more"
+    (photos / "cat" / "broken.jpg").write_bytes(broken)
+    command = f"run --photos {photos} --quick --backbone tiny --side 32 --epochs 1".split()
     assert train_line.main(command) == 1
     said = capsys.readouterr().err
     assert "cat/broken.jpg" in said
-    assert train_line.main([*command, "--skip-unreadable"]) == 0
+    assert "--override-checks" in said
+    decisions = workplace / "decisions.csv"
+    decisions.write_text(f"sha256,decision,group,note\n{cat_model.bundle.sha256(broken)},drop,,\n")
+    assert train_line.main([*command, "--decisions", str(decisions)]) == 0
+    assert "cat/broken.jpg" not in capsys.readouterr().out
+    assert train_line.main([*command, "--override-checks"]) == 0
     assert "cat/broken.jpg" in capsys.readouterr().out

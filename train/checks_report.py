@@ -39,8 +39,8 @@ def page(problems: Sequence[Problem], notes: Sequence[str], places: Mapping[str,
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Checks of photos</title>'
         f"<style>{STYLE}</style><h1>Checks of photos</h1>{said}"
-        "<p>To decide about a photo, put its line into the decisions file: <code>drop</code>, <code>keep</code> "
-        "or <code>relabel</code>, then the right group between the next two commas.</p>"
+        "<p>To decide about a photo, put its line into the decisions file: <code>drop</code>, "
+        "<code>keep</code>, or <code>relabel</code> with the right group between the next two commas.</p>"
         f"{sections or '<p>Nothing was found.</p>'}</html>"
     )
 
