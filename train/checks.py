@@ -116,8 +116,8 @@ def check(request: Request) -> Checked:
     modules = (checks_photos, checks_labels, checks_drift, checks_policy, duplicates)
     mine = key("verdict", *modules, records, refusals, decisions, policy, frozen.name, old)
     memo = Memo(request.cache)
-    if kept := memo.get([mine]):
-        return Checked(records, _unpack(kept[mine]))
+    if known := memo.get([mine]):
+        return Checked(records, _unpack(known[mine]))
     features = checks_labels.embeddings(request.places[PHOTOS], records[PHOTOS], frozen, request.cache)
     profile = checks_drift.profile(places[PHOTOS], features, frozen.name)
     if not checks_labels.enough(records[PHOTOS]):
@@ -131,8 +131,9 @@ def check(request: Request) -> Checked:
         *checks_labels.suspects(records[PHOTOS], features),
         *(checks_drift.drift(profile, old, policy) if old else ()),
     ]
+    kept = decisions.kept(record for members in records.values() for record in members)
     problems = policy.judge(
-        (finding for finding in findings if not decisions.silenced(finding.sha256)),
+        (finding for finding in findings if finding.sha256 not in kept),
         len(records[PHOTOS]) + len(refusals[PHOTOS]),
     )
     photos = {place: len(members) for place, members in records.items()}

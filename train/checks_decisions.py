@@ -3,10 +3,10 @@
     sha256,decision,group,note
     3fb…,drop,,shows a dog and a cat
     9c0…,relabel,misc,a lynx
-    77e…,keep,,dark on purpose
+    77e…,keep,misc,dark on purpose
 
 `drop` leaves every file of that content out, `relabel` puts it into another group, `keep` says that nothing
-is wrong with it. For one photo the last line holds.
+is wrong with it (where a group is given: as long as it is in that group). For one photo the last line holds.
 """
 
 import csv
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from train.config import TrainError
-from train.looks import Look, Refusal
+from train.looks import Look, PhotoRecord, Refusal
 
 DECISIONS = Path(__file__).with_name("decisions.csv")
 """What was decided about the photos that the shipped model was trained on."""
@@ -31,7 +31,7 @@ class Decision:
     Attributes:
         sha256: of the file.
         decision: "keep", "drop" or "relabel".
-        group: for "relabel": the group it belongs to.
+        group: the one it belongs to; may be empty, but not for "relabel".
         note: why.
     """
 
@@ -62,9 +62,14 @@ class Decisions:
         kept = [look for look in looks if self._decision(look.record.sha256) != DROP]
         return [self._relabelled(look) for look in kept]
 
-    def silenced(self, sha256: str) -> bool:
-        """Whether a person looked at this photo and found it good as it is."""
-        return self._decision(sha256) == KEEP
+    def kept(self, records: Iterable[PhotoRecord]) -> set[str]:
+        """Return the hashes of photos that a person looked at and found good as they are."""
+        kept = set()
+        for record in records:
+            found = self.by_hash.get(record.sha256)
+            if found and found.decision == KEEP and found.group in ("", record.group):
+                kept.add(record.sha256)
+        return kept
 
     def unknown(self, hashes: Iterable[str]) -> Sequence[Decision]:
         """Return the decisions about none of the files that have these hashes."""

@@ -34,7 +34,12 @@ def test_drop_relabel_and_keep_do_what_they_say(decided):
         (D, "cat"),
     ]
     assert applied[0].record.path == "cat/b.jpg"
-    assert [decisions.silenced(each) for each in (A, B, C, D)] == [False, False, True, False]
+    assert decisions.kept(each.record for each in applied) == {C}
+
+
+def test_a_photo_kept_in_one_group_is_not_kept_in_another(decided):
+    decisions = decided(f"{A},keep,cat,", f"{B},keep,dog,")
+    assert decisions.kept(look(each).record for each in (A, B)) == {A}
 
 
 def test_a_dropped_file_that_is_no_photo_is_no_longer_complained_about(decided):
@@ -52,7 +57,7 @@ def test_lines_that_make_no_sense_are_named_and_the_others_hold(decided):
 
 def test_the_last_line_about_a_photo_holds_and_that_is_said(decided):
     decisions = decided(f"{A},drop,,", f"{A},keep,,looked again")
-    assert decisions.silenced(A)
+    assert decisions.kept([look(A).record]) == {A}
     assert "line 3" in decisions.notes[0]
 
 
