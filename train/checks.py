@@ -5,6 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cat_model.files import write_durably
 from train import (
@@ -19,13 +20,14 @@ from train import (
 )
 from train.checks_decisions import Decisions
 from train.checks_drift import Profile
+from train.checks_labels import Embedder
 from train.checks_photos import PHOTOS
-from train.checks_policy import ERROR, Finding, Problem
+from train.checks_policy import ERROR, Finding, Policy, Problem
 from train.config import TrainError
 from train.looks import Look, PhotoRecord, Refusal, look
 from train.memo import Memo, key
 
-VERDICT, PAGE = "checks.json", "index.html"
+VERDICT, PAGE = "checks.json", "checks.html"
 
 
 @dataclass(frozen=True)
@@ -60,14 +62,12 @@ class Verdict:
     """What the checks found, as it is written to checks.json.
 
     Attributes:
-        key: the same for the same photos, decisions, policy and code.
         photos: number of photos in each place, without dropped and unusable ones.
         problems: errors first.
         notes: what else a person should know, a sentence each.
         profile: of the photos to learn from, for later runs to compare theirs with.
     """
 
-    key: str
     photos: Mapping[str, int]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
@@ -113,15 +113,36 @@ def check(request: Request) -> Checked:
     if request.per_group is not None:
         places[PHOTOS] = _sample(places[PHOTOS], request.per_group, request.seed)
     records = {place: [look.record for look in looks] for place, looks in places.items()}
-    modules = (checks_photos, checks_labels, checks_drift, checks_policy, duplicates)
-    mine = key("verdict", *modules, records, refusals, decisions, policy, frozen.name, old)
-    memo = Memo(request.cache)
-    if known := memo.get([mine]):
-        return Checked(records, _unpack(known[mine]))
-    features = checks_labels.embeddings(request.places[PHOTOS], records[PHOTOS], frozen, request.cache)
-    profile = checks_drift.profile(places[PHOTOS], features, frozen.name)
+    findings, profile = _search(request, places, refusals, policy, frozen)
+    if old:
+        findings = [*findings, *checks_drift.drift(profile, old, policy)]
     if not checks_labels.enough(records[PHOTOS]):
         notes.append("Labels were not checked: a group has too few photos for it.")
+    kept = decisions.kept(record for members in records.values() for record in members)
+    problems = policy.judge(
+        (finding for finding in findings if finding.sha256 not in kept),
+        len(records[PHOTOS]) + len(refusals[PHOTOS]),
+    )
+    photos = {place: len(members) for place, members in records.items()}
+    return Checked(records, Verdict(photos, problems, tuple(notes), profile))
+
+
+def _search(
+    request: Request,
+    places: Mapping[str, list[Look]],
+    refusals: Mapping[str, list[Refusal]],
+    policy: Policy,
+    frozen: Embedder,
+) -> tuple[list[Finding], Profile]:
+    """Find everything that does not depend on earlier runs; the cache remembers it for the same photos."""
+    records = {place: [look.record for look in looks] for place, looks in places.items()}
+    modules = (checks_photos, checks_labels, checks_drift, duplicates)
+    memo, mine = Memo(request.cache), key(*modules, records, refusals, policy, frozen.name)
+    if known := memo.get([mine]):
+        stored = json.loads(known[mine])
+        return [_finding(each) for each in stored["findings"]], Profile(**stored["profile"])
+    features = checks_labels.embeddings(request.places[PHOTOS], records[PHOTOS], frozen, request.cache)
+    profile = checks_drift.profile(places[PHOTOS], features, frozen.name)
     findings = [
         *(found for place, refused in refusals.items() for found in checks_photos.unreadable(place, refused)),
         *checks_photos.faults(places[PHOTOS], policy),
@@ -129,21 +150,21 @@ def check(request: Request) -> Checked:
         *checks_photos.leaks(places),
         *checks_photos.balance(records[PHOTOS], policy),
         *checks_labels.suspects(records[PHOTOS], features),
-        *(checks_drift.drift(profile, old, policy) if old else ()),
     ]
-    kept = decisions.kept(record for members in records.values() for record in members)
-    problems = policy.judge(
-        (finding for finding in findings if finding.sha256 not in kept),
-        len(records[PHOTOS]) + len(refusals[PHOTOS]),
-    )
-    photos = {place: len(members) for place, members in records.items()}
-    verdict = Verdict(mine, photos, problems, tuple(notes), profile)
-    memo.put({mine: _pack(verdict)})
-    return Checked(records, verdict)
+    stored = {
+        "findings": [dataclasses.asdict(each) for each in findings],
+        "profile": dataclasses.asdict(profile),
+    }
+    memo.put({mine: json.dumps(stored).encode()})
+    return findings, profile
+
+
+def _finding(stored: Mapping[str, Any]) -> Finding:
+    return Finding(**{**stored, "related": tuple(stored["related"])})
 
 
 def report(verdict: Verdict, places: Mapping[str, Path], folder: Path) -> None:
-    """Write checks.json and index.html to a folder, unless they are there already."""
+    """Write checks.json and checks.html to a folder, unless they are there already."""
     content = _pack(verdict)
     written = folder / VERDICT
     if (folder / PAGE).exists() and written.exists() and written.read_bytes() == content:
@@ -178,18 +199,3 @@ def _old_profile(folder: Path) -> Profile:
 def _pack(verdict: Verdict) -> bytes:
     stored = {"passed": not verdict.errors, **dataclasses.asdict(verdict)}
     return json.dumps(stored, indent=1, ensure_ascii=False).encode()
-
-
-def _unpack(kept: bytes) -> Verdict:
-    stored = json.loads(kept)
-    problems = tuple(
-        Problem(
-            problem["kind"],
-            problem["severity"],
-            tuple(Finding(**{**f, "related": tuple(f["related"])}) for f in problem["findings"]),
-        )
-        for problem in stored["problems"]
-    )
-    return Verdict(
-        stored["key"], stored["photos"], problems, tuple(stored["notes"]), Profile(**stored["profile"])
-    )

@@ -12,23 +12,23 @@ POLICY = Path(__file__).with_name("checks.toml")
 
 ERROR, WARNING = "error", "warning"
 WORDS = {
-    "unreadable": "cannot be read as photos",
-    "leak": "are also among the photos that are only measured on",
-    "two_groups": "show the same as a photo of another group",
-    "low_information": "are blank or nearly so",
-    "label": "are probably in the wrong group",
-    "exact_duplicate": "are copies of others",
-    "near_duplicate": "are nearly the same as others",
-    "tiny": "are very small",
-    "dark": "are very dark",
-    "light": "are very light",
-    "blurry": "are blurred",
-    "odd_aspect_ratio": "are oddly long or wide",
-    "odd_size": "are of an odd size",
-    "balance": "are too few",
-    "drift": "differ from the last run's",
+    "unreadable": "files that are no usable photos",
+    "leak": "photos that are also among those only measured on",
+    "two_groups": "photos that show the same as one of another group",
+    "low_information": "blank photos",
+    "label": "photos that are probably in the wrong group",
+    "exact_duplicate": "copies of other photos",
+    "near_duplicate": "near-duplicates of other photos",
+    "tiny": "very small photos",
+    "dark": "very dark photos",
+    "light": "very light photos",
+    "blurry": "blurred photos",
+    "odd_aspect_ratio": "oddly long or wide photos",
+    "odd_size": "photos of an odd size",
+    "balance": "groups with too few photos",
+    "drift": "properties that differ from the last run's",
 }
-"""Every kind of finding, the gravest first, and how a sentence about it ends."""
+"""Every kind of finding, the gravest first, in words."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +67,10 @@ class Problem:
     findings: tuple[Finding, ...]
 
     def __str__(self) -> str:
-        """Return a sentence that names the first few."""
+        """Return what and how many they are, and name the first few."""
         named = ", ".join(finding.path for finding in self.findings[:3])
         more = ", …" if len(self.findings) > 3 else ""
-        what = {"balance": "groups", "drift": "properties", "unreadable": "files"}.get(self.kind, "photos")
-        return f"{len(self.findings)} {what} {WORDS[self.kind]} ({named}{more})"
+        return f"{WORDS[self.kind]}: {len(self.findings)} ({named}{more})"
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,7 @@ def test_in_a_terminal_errors_give_code_1_and_a_decision_mends_them(tmp_path, mo
     (root / "cat" / "broken.jpg").write_bytes(b"no photo")
     command = ["check", "--photos", str(root), "--out", str(tmp_path / "report")]
     assert line.main(command) == 1
-    assert "error: 1 files cannot be read as photos (photos/cat/broken.jpg)" in capsys.readouterr().out
+    assert "error: files that are no usable photos: 1 (photos/cat/broken.jpg)" in capsys.readouterr().out
     decided = decide(tmp_path / "decided.csv", f"{sha256(b'no photo')},drop,,")
     assert line.main([*command, "--decisions", str(decided)]) == 0
-    assert (tmp_path / "report" / "index.html").exists()
+    assert (tmp_path / "report" / "checks.html").exists()
