@@ -7,7 +7,8 @@ import json
 import secrets
 import signal
 import sys
-import threading
+import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,8 @@ HERE = Path(__file__).parent
 EXAMPLES = {"A cat": "chelsea.jpg", "An astronaut": "astronaut.jpg", "A cup of coffee": "coffee.jpg"}
 SWEEP_S, PHOTO_LIFE_S = 60, 15 * 60
 """How often uploaded photos are deleted, and how old they are then."""
+TICK_S, LAST_REQUESTS_S = 0.2, 2
+"""How often the page looks whether it is to stop, and how long it waits for unfinished requests then."""
 
 FONTS = ["system-ui", "sans-serif"]  # the device's own: nothing is fetched
 # What the browser does by itself: no word to the server.
@@ -247,41 +250,42 @@ def serve(app: gr.Blocks, settings: Settings) -> str:
         css_paths=HERE / "web" / "page.css",
         js=ON_LOAD,
     )
+    # Without it one stalled upload outlasts Gradio's patience with the server, which deletes the photos last.
+    app.server.config.timeout_graceful_shutdown = LAST_REQUESTS_S
     return address
 
 
 def main() -> int:
     """Run the page until it is interrupted or terminated, at whatever moment; return the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stops: list[int] = []
+    # Both by name: a parent that ignores SIGINT (a script's background job) hands that on. The handler only
+    # notes the signal: an exception at an arbitrary line can be swallowed there.
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sign, lambda number, _: stops.append(number))
     try:
         settings = Settings.from_env()
-        return run(create_app(settings), settings)
+        return run(create_app(settings), settings, stops)
     except (BundleError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        return 0
 
 
-def run(app: gr.Blocks, settings: Settings) -> int:
-    """Serve the page for ever; return 1 when it cannot open.
-
-    Raises:
-        KeyboardInterrupt: it was interrupted or terminated.
-    """
+def run(app: gr.Blocks, settings: Settings, stops: Sequence[int]) -> int:
+    """Serve the page until `stops` is no longer empty; return 0, or 1 when the page cannot open."""
     try:
         address = serve(app, settings)
-        print(f"{words.TITLE} {address} (stop with Ctrl+C)", flush=True)
-        threading.Event().wait()
     except OSError:
         where = f"{settings.host}:{settings.port}"
         print(
             f"The page cannot open on {where}: taken, or not allowed. Set CAT_PORT to another port.",
             file=sys.stderr,
         )
-    finally:
-        app.close(verbose=False)  # also deletes the photos uploaded so far
-    return 1
+        return 1
+    print(f"{words.TITLE} {address} (stop with Ctrl+C)", flush=True)
+    while not stops:  # a wait without an end would sleep through a signal that comes just before it
+        time.sleep(TICK_S)
+    app.close(verbose=False)  # also deletes the photos uploaded so far
+    return 0
 
 
 if __name__ == "__main__":

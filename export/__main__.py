@@ -1,7 +1,7 @@
 """`python -m export --run RUN`: convert, measure, gate, and only then replace the bundle that ships.
 
-Exit code 0 when the bundle was replaced; 1 when the gate refused the model or it could not be exported: then
-the bundle is as it was.
+Exit code 0 when the model may ship (the bundle was replaced, unless it was a dry run); 1 when the gate
+refused it or it could not be exported: then the bundle is as it was.
 """
 
 import argparse
@@ -18,10 +18,20 @@ from train.config import TrainError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
+    yardstick = os.environ.get("CAT_YARDSTICK")
     parser = argparse.ArgumentParser(prog="python -m export", description="Export a trained model.")
     parser.add_argument("--run", type=Path, required=True, help="run folder that `python -m train run` made")
     parser.add_argument("--bundle", type=Path, default=SHIPPED_BUNDLE, help="bundle folder to replace")
     parser.add_argument("--gate", type=Path, default=RULES, help="TOML file with the gate's rules")
+    parser.add_argument(
+        "--yardstick",
+        type=Path,
+        default=Path(yardstick) if yardstick else None,
+        help="another uint8 .tflite file: size, time and memory are measured against it (CAT_YARDSTICK)",
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--dry-run", action="store_true", help="judge, and leave the bundle as it is")
+    how.add_argument("--force", metavar="REASON", help="replace the bundle even if the gate refuses")
     options = parser.parse_args(arguments)
     # TensorFlow's own start-up notes hide what this program says.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -29,8 +39,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from export import publish
     from export.convert import ExportError
 
+    order = publish.Order(
+        run=options.run,
+        target=options.bundle,
+        rules=options.gate,
+        yardstick=options.yardstick,
+        dry_run=options.dry_run,
+        force=options.force,
+    )
     try:
-        return 0 if publish.publish(options.run, options.bundle, options.gate) else 1
+        return 0 if publish.publish(order) else 1
     except (BundleError, ExportError, GateError, TrainError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

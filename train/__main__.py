@@ -1,4 +1,4 @@
-"""Training in a terminal: `python -m train check|run --photos DIR` and `python -m train fetch --out DIR`.
+"""The command line: `python -m train check|run|tune --photos DIR`, `compare RUN RUN`, `fetch --out DIR`.
 
 Exit code 0 when it is done, 1 with a sentence when it cannot be, 130 when it was stopped by Ctrl-C.
 """
@@ -10,10 +10,14 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from train.checks_decisions import DECISIONS
 from train.checks_policy import POLICY
-from train.config import BACKBONES, QUICK, Places, TrainConfig, TrainError
+from train.config import BACKBONES, OPENIMAGES, QUICK, Places, TrainConfig, TrainError, read_config
+
+if TYPE_CHECKING:
+    from train import pipeline
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,51 +37,76 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    places, config = Places.from_env(), TrainConfig()
+    places = Places.from_env()
     parser = argparse.ArgumentParser(prog="python -m train", description="Train the model.")
     commands = parser.add_subparsers(required=True)
 
     run = commands.add_parser("run", help="the whole pipeline, from photos to a run folder")
     run.set_defaults(do=_run)
-    run.add_argument("--photos", type=Path, required=True, help="folder of groups: cat*, dog, selfie, misc …")
+    _add_inputs(run)
     run.add_argument("--wild", type=Path, help="folder of groups from other sources, only measured on")
+    run.add_argument("--config", type=Path, help="file that tune wrote; options beside it win")
+    run.add_argument("--backbone", choices=BACKBONES)
     run.add_argument("--weights", type=Path, default=places.weights, help="file of the pretrained backbone")
-    run.add_argument("--out", type=Path, default=Path("runs"), help="where run folders go")
-    run.add_argument("--quick", action="store_true", help="a few hundred photos, smaller, two epochs")
-    _add_check_options(run)
-    run.add_argument("--override-checks", action="store_true", help="train in spite of what the checks find")
-    run.add_argument("--backbone", choices=BACKBONES, default=config.backbone)
-    run.add_argument("--side", type=int, help=f"pixels of the model's square input ({config.side})")
-    run.add_argument("--epochs", type=int, help=f"epochs of fine-tuning ({config.epochs})")
-    run.add_argument("--seed", type=int, default=config.seed)
+
+    tune = commands.add_parser("tune", help="search for a good configuration; options given are not searched")
+    tune.set_defaults(do=_tune, config=None, backbone=None, wild=None)
+    _add_inputs(tune)
+    tune.add_argument(
+        "--backbones",
+        nargs="+",
+        metavar="NAME[=FILE]",
+        help="backbones to choose from, with the files of their weights",
+    )
+    tune.add_argument("--trials", type=int, default=20, help="how many trials there may be (20)")
+    tune.add_argument("--hours", type=float, default=12.0, help="no trial begins after so many hours (12)")
+
+    compare = commands.add_parser("compare", help="two runs on the photos that both were measured on")
+    compare.set_defaults(do=_compare)
+    compare.add_argument("runs", type=Path, nargs=2, metavar="RUN", help="run folder of a finished run")
+    compare.add_argument("--out", type=Path, default=Path("runs"), help="where the comparison's folder goes")
 
     check = commands.add_parser("check", help="what is wrong with these photos, and may training go on")
     check.set_defaults(do=_check)
-    check.add_argument("--photos", type=Path, required=True, help="folder of groups to learn from")
-    check.add_argument("--wild", type=Path, help="folder of groups that must share no photo with them")
+    _add_photos(check)
+    check.add_argument("--wild", type=Path, help="folder of groups that share no photo with the others")
     check.add_argument("--out", type=Path, default=Path("checks"), help="where the report goes")
     check.add_argument("--weights", type=Path, default=places.weights, help="file of the pretrained backbone")
-    check.add_argument("--backbone", choices=BACKBONES, default=config.backbone)
+    check.add_argument("--backbone", choices=BACKBONES, default=TrainConfig().backbone)
     check.add_argument("--against", type=Path, help="folder of a run, to tell how its photos differ")
-    _add_check_options(check)
 
     fetch = commands.add_parser("fetch", help="get a public set of photos from the Hugging Face hub")
     fetch.set_defaults(do=_fetch)
     fetch.add_argument("--out", type=Path, default=Path("photos"), help="where the folders of groups go")
+    weights = commands.add_parser("weights", help="pretrained weights out of MediaPipe's Objectron package")
+    weights.set_defaults(do=_weights)
+    weights.add_argument("package", type=Path, help="the npm package that train/openimages.py names")
+    weights.add_argument("--out", type=Path, default=Path("mobilenet_v2_openimages.weights.h5"))
     return parser
 
 
-def _add_check_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--decisions", type=Path, default=DECISIONS, help="CSV of what you decided about photos"
-    )
-    parser.add_argument("--policy", type=Path, default=POLICY, help="TOML file: which findings are errors")
+def _add_photos(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--photos", type=Path, required=True, help="folder of groups: cat*, dog, selfie …")
+    command.add_argument("--people", type=Path, help="folder of groups as people send them, for choosing")
+    command.add_argument("--decisions", type=Path, default=DECISIONS, help="CSV of decisions about photos")
+    command.add_argument("--policy", type=Path, default=POLICY, help="TOML file: which findings are errors")
+
+
+def _add_inputs(command: argparse.ArgumentParser) -> None:
+    config = TrainConfig()
+    _add_photos(command)
+    command.add_argument("--out", type=Path, default=Path("runs"), help="where run folders go")
+    command.add_argument("--quick", action="store_true", help="a few hundred photos, smaller, two epochs")
+    command.add_argument("--override-checks", action="store_true", help="go on whatever the checks find")
+    command.add_argument("--side", type=int, help=f"pixels of the model's square input ({config.side})")
+    command.add_argument("--epochs", type=int, help=f"epochs of fine-tuning ({config.epochs})")
+    command.add_argument("--seed", type=int, help=f"of whatever is drawn by lot ({config.seed})")
 
 
 def _check(options: argparse.Namespace, _: str) -> int:
     from train import checks
 
-    folders = {checks.PHOTOS: options.photos} | ({"wild": options.wild} if options.wild else {})
+    folders = checks.folders(options.photos, options.wild, options.people)
     checked = checks.check(
         checks.Request(
             places=folders,
@@ -94,25 +123,66 @@ def _check(options: argparse.Namespace, _: str) -> int:
     return 1 if checked.verdict.errors else 0
 
 
+def _changes(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the fields of TrainConfig that the options say something of."""
+    given = {name: getattr(options, name) for name in ("backbone", "side", "epochs", "seed")}
+    given = {name: value for name, value in given.items() if value is not None}
+    return (QUICK if options.quick else {}) | given
+
+
+def _inputs(options: argparse.Namespace, command: str) -> "pipeline.Inputs":
+    from train import pipeline
+
+    return pipeline.Inputs(
+        photos=options.photos,
+        wild=options.wild,
+        people=options.people,
+        out=options.out,
+        decisions=options.decisions,
+        policy=options.policy,
+        override_checks=options.override_checks,
+        command=command,
+    )
+
+
 def _run(options: argparse.Namespace, command: str) -> int:
     from train import pipeline
 
-    chosen = {"side": options.side, "epochs": options.epochs}
-    changes = {name: value for name, value in chosen.items() if value is not None}
-    changes = (QUICK if options.quick else {}) | changes
-    config = TrainConfig(**{"backbone": options.backbone, "seed": options.seed} | changes)
+    stored = read_config(options.config) if options.config else {}
     places = dataclasses.replace(Places.from_env(), weights=options.weights)
-    inputs = pipeline.Inputs(
-        options.photos,
-        options.wild,
-        options.out,
-        options.decisions,
-        options.policy,
-        options.override_checks,
-        command,
-    )
-    run = pipeline.run(inputs, config, places)
+    run = pipeline.run(_inputs(options, command), TrainConfig(**stored | _changes(options)), places)
     print(f"Trained. Next: python -m export --run {run.folder}")
+    return 0
+
+
+def _tune(options: argparse.Namespace, command: str) -> int:
+    from train import tune
+
+    places, changes = Places.from_env(), _changes(options)
+    named = dict(each.partition("=")[::2] for each in options.backbones or ())
+    backbones = {name: Path(file) if file else None for name, file in named.items()}
+    backbones = backbones or {TrainConfig().backbone: places.weights}
+    best = tune.search(
+        _inputs(options, command),
+        TrainConfig(**changes),
+        fixed=tuple(changes),
+        backbones=backbones,
+        budget=tune.Budget(options.trials, options.hours),
+        places=places,
+    )
+    weights = backbones[read_config(best)["backbone"]]
+    given = {"--photos": options.photos, "--people": options.people, "--config": best, "--weights": weights}
+    given |= {"--decisions": options.decisions, "--policy": options.policy}
+    words = [str(word) for pair in given.items() if pair[1] not in (None, DECISIONS, POLICY) for word in pair]
+    words += ["--override-checks"] if options.override_checks else []
+    print(f"Next: {shlex.join(['python', '-m', 'train', 'run', *words])}")
+    return 0
+
+
+def _compare(options: argparse.Namespace, _: str) -> int:
+    from train import compare
+
+    print(compare.compare(*options.runs, options.out))
     return 0
 
 
@@ -120,6 +190,14 @@ def _fetch(options: argparse.Namespace, _: str) -> int:
     from train import fetch
 
     fetch.fetch(options.out)
+    return 0
+
+
+def _weights(options: argparse.Namespace, _: str) -> int:
+    from train import openimages
+
+    openimages.extract(options.package, options.out)
+    print(f"Next: python -m train run --backbone {OPENIMAGES} --weights {options.out} --photos DIR")
     return 0
 
 

@@ -1,63 +1,118 @@
-"""Augmentation: what happens to photos in training so that the model learns cats, not framing or light.
+"""Augmentation: people's photos made out of well-framed ones: the model learns cats, not framing or light.
 
-It runs batch by batch in the training graph; on cats and others alike, so that no change becomes a hint.
+Cats and others alike are changed, in the same ways and as often, so that no change becomes a hint.
 """
 
-import keras
-from keras import ops
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
+
+from train import distort
+
+EMPTY_FRAMES = 0.03
+"""Share of the photos without a cat that become a webcam's frame of nobody."""
+
+Scene = Callable[[], np.ndarray]
+"""Draws another photo, without a cat: uint8 RGB of shape (side, side, 3)."""
 
 
-class Augmentation(keras.layers.Layer):
-    """Flips, zooms, shifts and turns each photo in one resampling, and changes its light and colours.
+def augment(pixels: np.ndarray, strength: float, lot: np.random.Generator, scene: Scene) -> np.ndarray:
+    """Change a photo as cameras, hands and apps do: framing, light, colours, sharpness, things in the way.
 
-    From and to float RGB of 0 to 255, shape (N, side, side, 3); the identity outside training.
+    Args:
+        pixels: shape (side, side, 3), uint8, RGB.
+        strength: how often and how much is changed; 0 changes left and right only, 1 is the full range.
+        lot: decides what happens; the same state gives the same photo.
+        scene: another photo, for what surrounds or covers this one.
+
+    Returns:
+        Shape (side, side, 3), uint8, RGB.
     """
+    photo = Image.fromarray(pixels)
+    if lot.random() < 0.5:
+        photo = ImageOps.mirror(photo)
+    for change in (_frame, _turn, _cover, _light, _colours, _sharpness, _camera):
+        photo = change(photo, strength, lot, scene)
+    return np.asarray(photo)
 
-    def __init__(self, strength: float, seed: int) -> None:
-        """Set how much is changed.
 
-        Args:
-            strength: 0 changes nothing but left and right; 1 is the full range.
-            seed: of the random numbers.
-        """
-        super().__init__(name="augmentation")
-        self._strength = strength
-        self._seeds = keras.random.SeedGenerator(seed)
+def empty(side: int, lot: np.random.Generator) -> np.ndarray:
+    """Return a webcam's frame that shows nobody, shape (side, side, 3), uint8, RGB."""
+    return np.asarray(distort.empty_frame((side, side), lot))
 
-    def call(self, photos: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
-        """Change each photo in its own way."""
-        return self._recolour(self._move(photos)) if training else photos
 
-    def _draw(self, photos: keras.KerasTensor, reach: float) -> keras.KerasTensor:
-        """Return one number for each photo, uniform between -reach and reach times the strength."""
-        reach = reach * self._strength
-        return keras.random.uniform((ops.shape(photos)[0],), -reach, reach, seed=self._seeds)
+def _happens(share: float, strength: float, lot: np.random.Generator) -> bool:
+    return bool(lot.random() < share * strength)
 
-    def _move(self, photos: keras.KerasTensor) -> keras.KerasTensor:
-        """Flip, zoom from 0.7 to 1.4 times (each axis a little by itself), turn by up to 15°, shift."""
-        side = photos.shape[1]
-        zoom, stretch = ops.exp(self._draw(photos, 0.35)), ops.exp(self._draw(photos, 0.15))
-        angle = self._draw(photos, 0.26)
-        flip = ops.sign(keras.random.uniform((ops.shape(photos)[0],), -1, 1, seed=self._seeds))
-        # Rows of the matrix that takes a point of the new photo to the point of the old one it shows.
-        xx, xy = flip * zoom * stretch * ops.cos(angle), -zoom / stretch * ops.sin(angle)
-        yx, yy = flip * zoom * stretch * ops.sin(angle), zoom / stretch * ops.cos(angle)
-        centre = (side - 1) / 2
-        x_shift = centre * (1 - xx - xy) + side * self._draw(photos, 0.1)
-        y_shift = centre * (1 - yx - yy) + side * self._draw(photos, 0.1)
-        none = ops.zeros_like(xx)
-        matrices = ops.stack([xx, xy, x_shift, yx, yy, y_shift, none, none], axis=1)
-        return ops.image.affine_transform(photos, matrices, fill_mode="reflect")
 
-    def _recolour(self, photos: keras.KerasTensor) -> keras.KerasTensor:
-        """Change exposure, contrast, saturation and the balance of the three colours."""
+def _frame(photo: Image.Image, strength: float, lot: np.random.Generator, scene: Scene) -> Image.Image:
+    """Far away in a scene, or close and cut off; a little squeezed, as the model's square does to photos."""
+    place, squeeze = (lot.random(), lot.random()), np.exp(lot.uniform(-0.2, 0.2) * strength)
+    width = round(photo.width * squeeze)
+    middle = (photo.width - width) / 2
+    photo = photo.resize(photo.size, Image.Resampling.BILINEAR, box=_inside(photo, middle, width))
+    kind = lot.random()
+    if kind < 0.3 * strength:
+        share = np.exp(lot.uniform(np.log(0.33), 0))
+        around = Image.fromarray(scene()) if lot.random() < 0.6 else None
+        return distort.zoom_out(photo, share, place, around)
+    if kind < 0.6 * strength:
+        return distort.crop(photo, lot.uniform(0.6, 1.0), place)
+    return photo
 
-        def each(reach: float) -> keras.KerasTensor:
-            return self._draw(photos, reach)[:, None, None, None]
 
-        mean = ops.mean(photos, axis=(1, 2, 3), keepdims=True)
-        photos = mean + (photos - mean) * ops.exp(each(0.3))
-        grey = ops.mean(photos, axis=3, keepdims=True)
-        photos = grey + (photos - grey) * (1 + each(0.5))
-        balance = ops.concatenate([each(0.15), each(0.15), each(0.15)], axis=3)
-        return ops.clip(photos * ops.exp(balance + each(0.35)), 0.0, 255.0)
+def _inside(photo: Image.Image, left: float, width: float) -> tuple[float, float, float, float]:
+    """Return the box of that width about the middle; where it is wider than the photo, the height shrinks."""
+    if width <= photo.width:
+        return (left, 0, left + width, photo.height)
+    height = photo.height * photo.width / width
+    top = (photo.height - height) / 2
+    return (0, top, photo.width, top + height)
+
+
+def _turn(photo: Image.Image, strength: float, lot: np.random.Generator, _: Scene) -> Image.Image:
+    return distort.rotate(photo, lot.normal(0, 12)) if _happens(0.3, strength, lot) else photo
+
+
+def _cover(photo: Image.Image, strength: float, lot: np.random.Generator, scene: Scene) -> Image.Image:
+    if not _happens(0.15, strength, lot):
+        return photo
+    shape, share = ("rectangle", "blobs")[lot.integers(2)], lot.uniform(0.05, 0.35)
+    return distort.occlude(photo, share, shape, lot, Image.fromarray(scene()) if lot.random() < 0.5 else None)
+
+
+def _light(photo: Image.Image, strength: float, lot: np.random.Generator, _: Scene) -> Image.Image:
+    if _happens(0.12, strength, lot):
+        return distort.low_light(photo, lot.uniform(0.2, 0.7), lot.uniform(0.005, 0.05), lot)
+    for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast):
+        photo = enhance(photo).enhance(np.exp(lot.uniform(-0.35, 0.35) * strength))
+    return photo
+
+
+def _colours(photo: Image.Image, strength: float, lot: np.random.Generator, _: Scene) -> Image.Image:
+    if _happens(0.15, strength, lot):
+        photo = distort.colour_filter(photo, str(lot.choice(list(distort.FILTERS))), lot.uniform(0.3, 1.0))
+    else:
+        photo = ImageEnhance.Color(photo).enhance(1 + lot.uniform(-0.6, 0.6) * strength)
+    return distort.vignette(photo, lot.uniform(0.2, 0.7)) if _happens(0.1, strength, lot) else photo
+
+
+def _sharpness(photo: Image.Image, strength: float, lot: np.random.Generator, _: Scene) -> Image.Image:
+    kind = lot.random()
+    if kind < 0.06 * strength:
+        return distort.motion_blur(photo, lot.uniform(0.02, 0.07), lot.uniform(0, 180))
+    if kind < 0.12 * strength:
+        return distort.defocus(photo, lot.uniform(0.004, 0.016))
+    return photo
+
+
+def _camera(photo: Image.Image, strength: float, lot: np.random.Generator, _: Scene) -> Image.Image:
+    kind = lot.random()
+    if kind < 0.08 * strength:
+        cast = tuple(lot.uniform(0.75, 1.2, 3))
+        width, quality = int(lot.integers(110, 260)), int(lot.integers(30, 80))
+        return distort.webcam(photo, width, lot.uniform(0.005, 0.05), cast, quality, lot)
+    if kind < 0.3 * strength:
+        return distort.jpeg(photo, int(lot.integers(20, 90)))
+    return photo

@@ -35,7 +35,7 @@ class Request:
     """What is to be checked, and how.
 
     Attributes:
-        places: folders of groups by name: "photos" to learn from; any others are only measured on.
+        places: folders of groups by name: as `folders` puts them together.
         decisions: file of what a person decided before; None for none.
         policy: file that says what is an error.
         backbone: whose features the labels are checked with.
@@ -90,6 +90,12 @@ class Checked:
 
     records: Mapping[str, list[PhotoRecord]]
     verdict: Verdict
+
+
+def folders(photos: Path, wild: Path | None, people: Path | None) -> dict[str, Path]:
+    """Put together what is checked: photos to learn from, and those that none of these may be among."""
+    given = {PHOTOS: photos, dataset.WILD: wild, dataset.PEOPLE: people}
+    return {place: folder for place, folder in given.items() if folder}
 
 
 def check(request: Request) -> Checked:

@@ -10,7 +10,7 @@ from train.checks_policy import Finding, Policy
 from train.looks import Look, PhotoRecord, Refusal, prints
 
 PHOTOS = "photos"
-"""The place of the photos to learn from; other places are only measured on."""
+"""The place of the photos to learn from; nothing is learned from other places."""
 CLEANVISION = ("low_information", "dark", "light", "blurry", "odd_aspect_ratio", "odd_size")
 
 

@@ -13,7 +13,7 @@ POLICY = Path(__file__).with_name("checks.toml")
 ERROR, WARNING = "error", "warning"
 WORDS = {
     "unreadable": "files that are no usable photos",
-    "leak": "photos that are also among those only measured on",
+    "leak": "photos that are in two folders that must share none",
     "two_groups": "photos that show the same as one of another group",
     "low_information": "blank photos",
     "label": "photos that are probably in the wrong group",

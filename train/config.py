@@ -1,11 +1,14 @@
 """Everything that decides what a training run does, in one frozen object that is recorded with the run."""
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-BACKBONES = ("efficientnet_lite0", "mobilenet_v2", "tiny")
+OPENIMAGES = "mobilenet_v2_openimages"
+BACKBONES = ("efficientnet_lite0", "mobilenet_v2", OPENIMAGES, "tiny")
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 
 
@@ -18,7 +21,7 @@ class TrainConfig:
     """One training run. The same values and the same photos give the same run folder.
 
     Attributes:
-        backbone: "efficientnet_lite0", "mobilenet_v2" or "tiny".
+        backbone: one of BACKBONES.
         side: pixels of each side of the model's square input.
         epochs: epochs of fine-tuning after the head was fitted on frozen features.
         batch: photos a step.
@@ -50,6 +53,20 @@ class TrainConfig:
 
 QUICK = {"side": 160, "epochs": 2, "per_group": 150}
 """What `--quick` changes: a few hundred photos, smaller, two epochs."""
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the values of TrainConfig's fields from a file that `python -m train tune` wrote.
+
+    Raises:
+        TrainError: it cannot be read, or holds no configuration.
+    """
+    try:
+        values = json.loads(path.read_text("utf-8"))["config"]
+        TrainConfig(**values)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise TrainError(f"{path} holds no configuration that `train tune` wrote: {error}") from error
+    return values
 
 
 @dataclass(frozen=True)

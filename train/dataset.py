@@ -22,10 +22,10 @@ from cat_model.photo import PhotoError, decode, resize
 from train.config import TrainError
 from train.looks import PhotoRecord, Refusal, in_threads, look
 
-TRAIN, VALIDATION, TEST, WILD = "train", "validation", "test", "wild"
+TRAIN, VALIDATION, TEST, WILD, PEOPLE = "train", "validation", "test", "wild", "people"
 FOLDS = 20
-TEST_FOLDS, VALIDATION_FOLDS = 7, 2
-"""Of 20 parts, 7 are for the test: the lower end of an interval needs many photos to come near its middle."""
+TEST_FOLDS, VALIDATION_FOLDS = 4, 4
+"""Of 20 parts: the threshold, and the lower end of the test's intervals, each need hundreds of cats."""
 
 
 def scan(root: Path, cache: Path | None = None) -> tuple[list[PhotoRecord], list[Refusal]]:
@@ -69,7 +69,7 @@ def sample(records: Sequence[PhotoRecord], per_group: int, seed: int) -> list[Ph
 
 
 def assign_splits(records: Sequence[PhotoRecord], seed: int) -> list[PhotoRecord]:
-    """Put each photo into train (55 %), validation (10 %) or test (35 %), stratified by group.
+    """Put each photo into train (60 %), validation (20 %) or test (20 %), stratified by group.
 
     Near-duplicates, mirrored ones too, always go together.
 

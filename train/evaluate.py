@@ -1,13 +1,17 @@
-"""How good answers are: counts, intervals, threshold, calibration. NumPy only; used by the gate as well."""
+"""How good answers are: counts, intervals, threshold, calibration, pairs. Used by the gate as well."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import binomtest
+from sklearn.metrics import log_loss
 
 Z95 = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
 RESAMPLES = 200
+TRUST = 0.99
+"""How sure an answer outside the band "not sure" is on validation photos."""
 
 
 @dataclass(frozen=True)
@@ -118,11 +122,19 @@ def choose_threshold(probabilities: np.ndarray, cats: np.ndarray) -> float:
     # A cut lies between two neighbouring probabilities, in the middle: there it is safest.
     last = np.flatnonzero(np.append(np.diff(ranked), -1.0))
     middles = (ranked[last] + np.append(ranked, 0.0)[last + 1]) / 2
-    draws = np.random.default_rng(0).multinomial(len(cats), np.full(len(cats), 1 / len(cats)), size=RESAMPLES)
+    draws = resamples(len(cats))
     found = np.cumsum(draws * cats[order], axis=1)
     recall = found[:, last] / np.maximum(found[:, -1:], 1)
     precision = found[:, last] / np.maximum(np.cumsum(draws, axis=1)[:, last], 1)
     return float(np.median(middles[np.minimum(recall, precision).argmax(axis=1)]))
+
+
+def resamples(count: int) -> np.ndarray:
+    """Return how often each photo is drawn in each bootstrap resample, shape (RESAMPLES, count), int.
+
+    Every resample has as many photos as there are (B. Efron, 1979); the same ones are drawn in every run.
+    """
+    return np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), size=RESAMPLES)
 
 
 def unsure_band(
@@ -156,6 +168,86 @@ def calibration_error(probabilities: np.ndarray, cats: np.ndarray, bins: int = 1
         inside = which == each
         error += abs(probabilities[inside].mean() - cats[inside].mean()) * inside.mean()
     return float(error)
+
+
+def recall_at_precision(probabilities: np.ndarray, cats: np.ndarray, precision: float) -> float:
+    """Return the largest recall that any threshold reaches with at least that precision.
+
+    Args:
+        probabilities: shape (N,), 0 to 1.
+        cats: shape (N,), bool.
+        precision: 0 to 1.
+
+    Returns:
+        0 to 1; 0 where no threshold is precise enough, or there are no cats.
+    """
+    order = np.argsort(-probabilities, kind="stable")
+    # Photos of one probability fall on the same side of every threshold.
+    last = np.flatnonzero(np.append(np.diff(probabilities[order]), -1.0))
+    found = np.cumsum(cats[order])[last]
+    enough = found[found / (last + 1) >= precision]
+    return float(enough.max() / cats.sum()) if len(enough) and cats.any() else 0.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What calibration changed.
+
+    Attributes:
+        ece_before: expected calibration error without it, 0 to 1.
+        ece_after: with it.
+        log_loss_before: mean negative log-likelihood without it, in nats.
+        log_loss_after: with it.
+    """
+
+    ece_before: float
+    ece_after: float
+    log_loss_before: float
+    log_loss_after: float
+
+
+def calibration(before: np.ndarray, after: np.ndarray, cats: np.ndarray) -> Calibration:
+    """Measure probabilities before and after calibration, each of shape (N,), against what photos show."""
+    ece = [calibration_error(each, cats) for each in (before, after)]
+    loss = [float(log_loss(cats, each, labels=[False, True])) for each in (before, after)]
+    return Calibration(*ece, *loss)
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two models' answers to the same photos.
+
+    Attributes:
+        both: photos that both are right on.
+        neither: photos that neither is right on.
+        only_a: photos that the first alone is right on.
+        only_b: photos that the second alone is right on.
+        p_value: how likely so uneven a pair of counts is if both are equally good, two-sided, 0 to 1.
+    """
+
+    both: int
+    neither: int
+    only_a: int
+    only_b: int
+    p_value: float
+
+
+def mcnemar(right_a: np.ndarray, right_b: np.ndarray) -> Paired:
+    """Compare two models on the same photos by the exact McNemar test (Q. McNemar, 1947).
+
+    Args:
+        right_a: shape (N,), bool: whether the first model is right on each photo.
+        right_b: shape (N,), bool: whether the second one is.
+    """
+    only_a, only_b = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
+    unlike = only_a + only_b
+    return Paired(
+        both=int((right_a & right_b).sum()),
+        neither=int((~right_a & ~right_b).sum()),
+        only_a=only_a,
+        only_b=only_b,
+        p_value=float(binomtest(only_a, unlike).pvalue) if unlike else 1.0,
+    )
 
 
 def _share(which: np.ndarray) -> float:

@@ -1,5 +1,6 @@
 """Learning: the head on frozen features first, then the upper layers with it, an epoch at a time."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -8,15 +9,22 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import log_loss
 
-from train.augment import Augmentation
+from train.augment import EMPTY_FRAMES, augment, empty
 from train.config import TrainConfig
 from train.model import PROGRESS, CatModel
 
-HEAD_STRENGTHS = tuple(10.0 ** np.arange(-4, 1))
+HEAD_STRENGTHS = (1e-4, 1e-3, 1e-2)
 """Inverse strengths of L2 regularisation that the head's fit chooses from by cross-validation."""
+
+HEAD_EPOCH = 1_000
+"""Numbers the augmented photos that the head is fitted to, apart from all epochs of fine-tuning."""
+
+EVIDENCE_PHOTOS = 2_000
+"""How many photos the head of a detector's backbone is fitted to."""
 
 AVERAGES = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
 """Shares of the fine-tuned weights that are tried when they are averaged with those before."""
@@ -36,7 +44,7 @@ class Examples:
 
 
 def fit_head(model: CatModel, train: Examples, config: TrainConfig, folder: Path) -> None:
-    """Fit the head to frozen features by logistic regression and put it into the model.
+    """Fit the head to frozen features of augmented photos by logistic regression; put it into the model.
 
     Args:
         model: with its backbone pretrained; its head is changed in place.
@@ -47,35 +55,60 @@ def fit_head(model: CatModel, train: Examples, config: TrainConfig, folder: Path
     kept = folder / "head.npz"
     if kept.exists():
         with np.load(kept) as arrays:
-            model.head.set_weights([arrays["weights"], arrays["bias"]])
+            model.head.set(arrays["weights"], arrays["bias"])
         return
-    embeddings = model.embed(train.pixels, config.batch)
-    centre, spread = embeddings.mean(axis=0), embeddings.std(axis=0) + 1e-3
+    # What a detector knows of cats comes from many more photos of scenes than ours: its evidence counts alone
+    # at first, and to scale one number, a part of the photos is enough.
+    learnt = _some(train, EVIDENCE_PHOTOS, config.seed) if model.head.most else train
+    batches = _Batches(learnt, dataclasses.replace(config, mixup=0.0), HEAD_EPOCH)
+    embeddings, labels = model.embed(batches, config.batch), learnt.labels[batches.order]
+    used = embeddings[:, -1:] if model.head.most else embeddings
+    centre, spread = used.mean(axis=0), used.std(axis=0) + 1e-3
     regression = LogisticRegressionCV(
         Cs=HEAD_STRENGTHS,
         cv=3,
         l1_ratios=(0,),
         scoring="neg_log_loss",
-        max_iter=1000,
+        max_iter=300,
         use_legacy_attributes=False,
-    ).fit((embeddings - centre) / spread, train.labels)
-    weights = regression.coef_[0] / spread
-    bias = regression.intercept_[0] - weights @ centre
-    model.head.set_weights([weights.reshape(1, 1, -1, 1), np.array([bias])])
-    np.savez(kept, weights=weights.reshape(1, 1, -1, 1), bias=np.array([bias]))
+    ).fit((used - centre) / spread, labels)
+    slopes = regression.coef_[0] / spread
+    bias = float(regression.intercept_[0] - slopes @ centre)
+    weights = np.concatenate([np.zeros(embeddings.shape[1] - len(slopes)), slopes])
+    model.head.set(weights, bias)
+    np.savez(kept, weights=weights, bias=bias)
 
 
-def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> None:
+def _some(examples: Examples, count: int, seed: int) -> Examples:
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(examples.labels))[:count])
+    return Examples(examples.pixels[chosen], examples.labels[chosen])
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What calibration did: it made `scale * logit + shift` of every logit."""
+
+    scale: float
+    shift: float
+
+    def undone(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return what calibrated probabilities were before, shape and range (0 to 1) as given."""
+        return expit((logit(probabilities.astype(np.float64)) - self.shift) / self.scale)
+
+
+def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> Scaling:
     """Make probabilities mean what they say, by Platt scaling (J. Platt, 1999) on validation photos.
 
     The scale and the shift go into the head's weights, so that the model itself is calibrated.
     """
-    weights, bias = model.head.get_weights()
-    logits = model.embed(validation.pixels, config.batch) @ weights.reshape(-1, 1) + bias
+    weights, bias = model.head.get()
+    logits = model.embed(validation.pixels, config.batch) @ weights[:, None] + bias
     # The default, slight regularisation keeps the scale finite where validation photos are separable.
     scaling = LogisticRegression().fit(logits, validation.labels)
     scale = scaling.coef_[0, 0]
-    model.head.set_weights([weights * scale, bias * scale + scaling.intercept_])
+    shift = float(scaling.intercept_[0])
+    model.head.set(weights * scale, bias * scale + shift)
+    return Scaling(float(scale), shift)
 
 
 def fine_tune(
@@ -105,7 +138,7 @@ def fine_tune(
     """
     start = model.served.get_weights()
     _freeze(model.features, config.unfrozen)
-    trainer = model.trainer(Augmentation(config.augmentation, config.seed), config.dropout)
+    trainer = model.trainer(config.dropout)
     steps = config.epochs * math.ceil(len(train.labels) / config.batch)
     trainer.compile(
         optimizer=keras.optimizers.AdamW(_schedule(config, steps), weight_decay=1e-4, clipnorm=1.0),
@@ -169,11 +202,12 @@ def _schedule(config: TrainConfig, steps: int) -> keras.optimizers.schedules.Lea
 
 
 class _Batches(keras.utils.PyDataset):
-    """Shuffled batches, in an order that depends on the seed and the epoch alone."""
+    """Shuffled, augmented batches; what is drawn by lot depends on seed, epoch and photo alone."""
 
     def __init__(self, examples: Examples, config: TrainConfig, epoch: int) -> None:
-        super().__init__(workers=1, use_multiprocessing=False)
+        super().__init__(workers=2, use_multiprocessing=False)
         self._examples, self._config, self._epoch = examples, config, epoch
+        self._others = np.flatnonzero(examples.labels == 0)
         self._shuffle()
 
     def on_epoch_end(self) -> None:
@@ -182,14 +216,26 @@ class _Batches(keras.utils.PyDataset):
 
     def _shuffle(self) -> None:
         generator = np.random.default_rng((self._config.seed, self._epoch))
-        self._order = generator.permutation(len(self._examples.labels))
+        self.order = generator.permutation(len(self._examples.labels))
 
     def __len__(self) -> int:
-        return math.ceil(len(self._order) / self._config.batch)
+        return math.ceil(len(self.order) / self._config.batch)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        members = np.sort(self._order[index * self._config.batch : (index + 1) * self._config.batch])
-        return self._mixed_up(self._examples.pixels[members], self._examples.labels[members], index)
+        members = self.order[index * self._config.batch : (index + 1) * self._config.batch]
+        pixels = np.stack([self._augmented(int(member)) for member in members])
+        return self._mixed_up(pixels, self._examples.labels[members], index)
+
+    def _augmented(self, member: int) -> np.ndarray:
+        lot = np.random.default_rng((self._config.seed, self._epoch, member))
+        photo = self._examples.pixels[member]
+        if not self._examples.labels[member] and lot.random() < EMPTY_FRAMES * self._config.augmentation:
+            photo = empty(len(photo), lot)
+
+        def scene() -> np.ndarray:
+            return self._examples.pixels[lot.choice(self._others)]
+
+        return augment(photo, self._config.augmentation, lot, scene)
 
     def _mixed_up(self, pixels: np.ndarray, labels: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Blend each photo and its label with another one's (mixup, H. Zhang et al., 2018)."""

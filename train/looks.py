@@ -43,7 +43,7 @@ class PhotoRecord:
         phash: perceptual hash, 16 hexadecimal digits (J. Zauner, 2010, through `imagehash`).
         mirrored: perceptual hash of the mirrored photo.
         family: the same for near-duplicates: the first 16 digits of the first one's sha256.
-        split: "train", "validation", "test" or "wild"; empty until it is assigned.
+        split: "train", "validation", "test", "wild" or "people"; empty until it is assigned.
     """
 
     path: str

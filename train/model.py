@@ -1,6 +1,7 @@
 """The Keras model: a pretrained backbone under a linear head, with the three outputs that the app serves."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,11 +9,13 @@ import keras
 import numpy as np
 from keras import layers
 
+from train import openimages
 from train.config import BACKBONES, TrainError
 
 NORMALISATION = {
     "efficientnet_lite0": (1 / 128, -127 / 128),
     "mobilenet_v2": (1 / 127.5, -1.0),
+    "mobilenet_v2_openimages": (1 / 127.5, -1.0),
     "tiny": (1 / 127.5, -1.0),
 }
 """Each backbone's scale and offset: it takes `pixel * scale + offset`, pixel 0 to 255."""
@@ -23,59 +26,94 @@ PROGRESS = 1 if sys.stdout.isatty() else 2
 
 
 @dataclass(frozen=True)
+class Head:
+    """The linear head: 1 × 1 convolutions from the pooled features and evidence to the logit.
+
+    Attributes:
+        mean: on the mean of the features over all cells; has the bias.
+        most: on the strongest evidence of all cells; None where the backbone gives no evidence.
+    """
+
+    mean: layers.Layer
+    most: layers.Layer | None
+
+    def get(self) -> tuple[np.ndarray, float]:
+        """Return the weights, shape (D,), float32, in the order of the embedding, and the bias."""
+        weights, bias = self.mean.get_weights()
+        parts = [weights.ravel()] + ([self.most.get_weights()[0].ravel()] if self.most else [])
+        return np.concatenate(parts), float(bias[0])
+
+    def set(self, weights: np.ndarray, bias: float) -> None:
+        """Set the weights, shape (D,), and the bias."""
+        mean, most = np.split(weights, [self.mean.kernel.shape[2]])
+        self.mean.set_weights([mean.reshape(1, 1, -1, 1), np.array([bias])])
+        if self.most:
+            self.most.set_weights([most.reshape(1, 1, -1, 1)])
+
+    def logit(self, pooled: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
+        """Return the logit (N, 1, 1, 1) of what `pool` returns."""
+        logit = self.mean(pooled[0])
+        return layers.Add(name="logit")([logit, self.most(pooled[1])]) if self.most else logit
+
+
+@dataclass(frozen=True)
 class CatModel:
     """The model's parts, which share their weights.
 
     Attributes:
-        features: normalised pixels to a feature map (N, H, W, C).
-        head: the 1 × 1 convolution from features to the logit.
-        served: uint8 RGB (N, side, side, 3) to probability (N, 1, 1, 1), embedding (N, 1, 1, C) and
+        features: normalised pixels to a feature map (N, H, W, C) and, from a detector's backbone, a map of
+            the evidence for a cat (N, H, W, 1).
+        head: from the pooled maps to the logit.
+        served: uint8 RGB (N, side, side, 3) to probability (N, 1, 1, 1), embedding (N, 1, 1, D) and
             share (N, H, W, 1), each float32. Each share is what a cell adds to the logit; they sum to it.
+            The embedding is the mean of the features and, where there is evidence, the strongest of it.
         scale: factor of the normalisation.
         offset: summand of the normalisation.
     """
 
     features: keras.Model
-    head: layers.Layer
+    head: Head
     served: keras.Model
     scale: float
     offset: float
 
-    def trainer(self, augmentation: layers.Layer, dropout: float) -> keras.Model:
-        """Return uint8 RGB to logit (N, 1), with augmentation and dropout in training."""
+    def trainer(self, dropout: float) -> keras.Model:
+        """Return uint8 RGB to logit (N, 1), with dropout in training."""
         photo = keras.Input(self.served.input_shape[1:], dtype="uint8", name="photo")
-        pixels = augmentation(layers.Rescaling(1.0)(photo))
-        features = self.features(layers.Rescaling(self.scale, self.offset)(pixels))
-        pooled = layers.GlobalAveragePooling2D(keepdims=True)(features)
-        kept = layers.Dropout(dropout)(pooled)
-        return keras.Model(photo, layers.Flatten()(self.head(kept)), name="trainer")
+        maps = self.features(layers.Rescaling(self.scale, self.offset)(photo))
+        mean, *most = pool(maps)
+        logit = self.head.logit([layers.Dropout(dropout)(mean), *most])
+        return keras.Model(photo, layers.Flatten()(logit), name="trainer")
 
-    def embed(self, pixels: np.ndarray, batch: int) -> np.ndarray:
+    def embed(self, pixels: np.ndarray | keras.utils.PyDataset, batch: int) -> np.ndarray:
         """Return the embeddings of resized photos.
 
         Args:
-            pixels: shape (N, side, side, 3), uint8.
+            pixels: shape (N, side, side, 3), uint8; or batches of such, with labels that are passed over.
             batch: photos at a time.
 
         Returns:
             Shape (N, C), float32.
         """
-        return self._predict(pixels, batch)["embedding"].reshape(len(pixels), -1)
+        embeddings = self._predict(pixels, batch)["embedding"]
+        return embeddings.reshape(len(embeddings), -1)
 
     def probabilities(self, pixels: np.ndarray, batch: int) -> np.ndarray:
         """Return the probability of "cat" for resized photos, shape (N,), float32, 0 to 1."""
         return self._predict(pixels, batch)["probability"].reshape(-1)
 
-    def _predict(self, pixels: np.ndarray, batch: int) -> dict[str, np.ndarray]:
-        return self.served.predict(pixels, batch_size=batch, verbose=PROGRESS)
+    def _predict(self, pixels: np.ndarray | keras.utils.PyDataset, batch: int) -> dict[str, np.ndarray]:
+        size = batch if isinstance(pixels, np.ndarray) else None
+        return self.served.predict(pixels, batch_size=size, verbose=PROGRESS)
 
 
 def build(backbone: str, side: int, weights: Path | None) -> CatModel:
     """Build a model with a pretrained backbone and an untrained head.
 
     Args:
-        backbone: "efficientnet_lite0" (from a file), "mobilenet_v2" (from a file, or by its name through
-            `keras.applications`, which downloads it) or "tiny" (small, not pretrained; for demonstrations).
+        backbone: "efficientnet_lite0" or "mobilenet_v2_openimages" (from a file), "mobilenet_v2" (from a
+            file, or by its name through `keras.applications`, which downloads it) or "tiny" (small, not
+            pretrained; for demonstrations).
         side: pixels of each side of the input, at least 32.
         weights: file with pretrained weights.
 
@@ -85,9 +123,13 @@ def build(backbone: str, side: int, weights: Path | None) -> CatModel:
     if backbone not in BACKBONES:
         raise TrainError(f"There is no backbone {backbone!r}; choose one of {', '.join(BACKBONES)}.")
     scale, offset = NORMALISATION[backbone]
-    features = {"efficientnet_lite0": _lite0, "mobilenet_v2": _mobilenet, "tiny": _tiny}[backbone](
-        side, weights
-    )
+    makers = {
+        "efficientnet_lite0": _lite0,
+        "mobilenet_v2": _mobilenet,
+        "mobilenet_v2_openimages": _openimages,
+        "tiny": _tiny,
+    }
+    features = makers[backbone](side, weights)
     return _assemble(features, side, scale, offset)
 
 
@@ -95,25 +137,46 @@ def load(path: Path) -> CatModel:
     """Load what `CatModel.served.save(path)` saved."""
     served = keras.models.load_model(path, compile=False)
     normalise = served.get_layer("normalise")
-    return CatModel(
-        served.get_layer("features"), served.get_layer("head"), served, normalise.scale, normalise.offset
-    )
+    most = next((layer for layer in served.layers if layer.name == "head_most"), None)
+    head = Head(served.get_layer("head_mean"), most)
+    return CatModel(served.get_layer("features"), head, served, normalise.scale, normalise.offset)
 
 
-def outputs(cells: keras.KerasTensor, head: layers.Layer) -> dict[str, keras.KerasTensor]:
-    """Return the served outputs from a feature map of shape (N, H, W, C)."""
-    embedding = layers.GlobalAveragePooling2D(keepdims=True, name="embedding")(cells)
+def pool(maps: keras.KerasTensor | Sequence[keras.KerasTensor]) -> list[keras.KerasTensor]:
+    """Return the mean of the features and, where there is evidence, the strongest; each (N, 1, 1, …)."""
+    cells, *evidence = maps if isinstance(maps, list | tuple) else [maps]
+    mean = layers.GlobalAveragePooling2D(keepdims=True)(cells)
+    return [mean, *(layers.GlobalMaxPooling2D(keepdims=True)(each) for each in evidence)]
+
+
+def outputs(
+    maps: keras.KerasTensor | Sequence[keras.KerasTensor], head: Head
+) -> dict[str, keras.KerasTensor]:
+    """Return the served outputs from what `CatModel.features` gives."""
+    cells, *evidence = maps if isinstance(maps, list | tuple) else [maps]
+    pooled = pool(maps)
+    embedding = layers.Concatenate(name="embedding")(pooled) if evidence else pooled[0]
+    probability = layers.Activation("sigmoid", name="probability")(head.logit(pooled))
     # The head is linear, so its mean over the cells is its value at the mean: the shares sum to the logit.
-    share = layers.Rescaling(1 / (cells.shape[1] * cells.shape[2]), name="share")(head(cells))
-    probability = layers.Activation("sigmoid", name="probability")(head(embedding))
+    share = layers.Rescaling(1 / (cells.shape[1] * cells.shape[2]))(head.mean(cells))
+    for each, most in zip(evidence, pooled[1:], strict=True):
+        # The strongest evidence counts alone; it is shared out among the cells that come close to it.
+        height, width = each.shape[1:3]
+        flat = layers.Reshape((height * width,))(each)
+        close = layers.Reshape((height, width, 1))(layers.Softmax()(flat))
+        share = layers.Add()([share, layers.Multiply()([close, head.most(most)])])
     return {"probability": probability, "embedding": embedding, "share": share}
 
 
 def _assemble(features: keras.Model, side: int, scale: float, offset: float) -> CatModel:
-    head = layers.Conv2D(1, 1, name="head")
+    evidence = len(features.outputs) > 1
+    head = Head(
+        layers.Conv2D(1, 1, name="head_mean"),
+        layers.Conv2D(1, 1, use_bias=False, name="head_most") if evidence else None,
+    )
     photo = keras.Input((side, side, 3), dtype="uint8", name="photo")
-    cells = features(layers.Rescaling(scale, offset, name="normalise")(photo))
-    served = keras.Model(photo, outputs(cells, head), name="cat_model")
+    maps = features(layers.Rescaling(scale, offset, name="normalise")(photo))
+    served = keras.Model(photo, outputs(maps, head), name="cat_model")
     return CatModel(features, head, served, scale, offset)
 
 
@@ -147,6 +210,20 @@ def _mobilenet(side: int, weights: Path | None) -> keras.Model:
     except Exception as error:  # a failed download raises nothing narrower
         where = weights or "the network"
         raise TrainError(f"MobileNetV2's weights could not be had from {where}: {error}") from error
+
+
+def _openimages(side: int, weights: Path | None) -> keras.Model:
+    if weights is None:
+        raise TrainError(
+            "The weights from Open Images come from a file that `python -m train weights PACKAGE` makes: "
+            "give --weights FILE (or CAT_WEIGHTS)."
+        )
+    features = openimages.features(side)
+    try:
+        features.load_weights(weights)
+    except (OSError, ValueError) as error:
+        raise TrainError(f"The weights in {weights} cannot be loaded: {error}") from error
+    return features
 
 
 def _tiny(side: int, weights: Path | None) -> keras.Model:

@@ -3,18 +3,21 @@
 import dataclasses
 import json
 import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from cat_model.bundle import sha256
 from cat_model.files import write_durably
-from train import checks, dataset, evaluate, fit, model, plots
+from train import answers, checks, dataset, evaluate, fit, model, plots, report, stress
+from train.answers import ANSWERS
 from train.config import Places, TrainConfig, TrainError
-from train.dataset import TEST, TRAIN, VALIDATION, WILD, PhotoRecord
-from train.fit import Examples
+from train.dataset import PEOPLE, TEST, TRAIN, VALIDATION, WILD, PhotoRecord
+from train.fit import Examples, Scaling
 from train.model import CatModel
 from train.run import MODEL, RUN, SUMMARY, Run
 from train.tracking import Tracker, code_commit, flatten
@@ -27,6 +30,7 @@ class Inputs:
     Attributes:
         photos: folder of groups to learn from.
         wild: folder of groups from other sources, only ever measured on; or None.
+        people: folder of photos as people send them, for choosing and not for learning; or None.
         out: folder that run folders are made in.
         decisions: file of what a person decided about photos, or None.
         policy: file that says which findings of the checks stop the training.
@@ -36,6 +40,7 @@ class Inputs:
 
     photos: Path
     wild: Path | None
+    people: Path | None
     out: Path
     decisions: Path | None
     policy: Path
@@ -52,35 +57,82 @@ def run(inputs: Inputs, config: TrainConfig, places: Places) -> Run:
     Raises:
         TrainError: the photos or the weights do not do.
     """
-    records, wild, report = _photos(inputs, config, places)
+    current = begin(inputs, config, places, collect(inputs, config, places))
+    if (current.folder / SUMMARY).exists():
+        print(f"{current.folder} is finished already.")
+        return Run.read(current.folder)
+    with tracked(Tracker(current.tracking_uri, current.mlflow_run)) as tracker:
+        cat_model, scaling = learn(current, places.weights, tracker)
+        cat_model.served.save(current.folder / MODEL)
+        summary = _evaluate(current, cat_model, scaling, tracker)
+        tracker.model(cat_model.served)
+        write_durably(current.folder / SUMMARY, json.dumps(summary, indent=1).encode())
+    return Run.read(current.folder)
+
+
+@dataclass(frozen=True)
+class Photos:
+    """What a run learns from and is measured on.
+
+    Attributes:
+        records: photos to learn from, in their splits.
+        wild: photos from other sources.
+        people: photos as people send them.
+        report: folder of what the checks found in them.
+    """
+
+    records: Sequence[PhotoRecord]
+    wild: Sequence[PhotoRecord]
+    people: Sequence[PhotoRecord]
+    report: Path
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when a photo, its group or its split does."""
+        return dataset.fingerprint([*self.records, *self.wild, *self.people])
+
+
+def begin(
+    inputs: Inputs, config: TrainConfig, places: Places, photos: Photos, parent: str | None = None
+) -> Run:
+    """Return the run that was begun with the same configuration, photos and weights, or begin one.
+
+    Args:
+        inputs: where from and where to.
+        config: what to do.
+        places: the weights and MLflow's store.
+        photos: as `collect` found them.
+        parent: id of the MLflow run that a new one is shown under; None for none.
+    """
     weights = _describe(places.weights)
-    content = json.dumps([dataclasses.asdict(config), dataset.fingerprint([*records, *wild]), weights])
+    content = json.dumps([dataclasses.asdict(config), photos.fingerprint, weights])
     folder = inputs.out / f"{config.backbone}-{config.side}-{sha256(content.encode())[:8]}"
-    if (folder / SUMMARY).exists():
-        print(f"{folder} is finished already.")
-        return Run.read(folder)
     if (folder / RUN).exists():
         print(f"Going on with {folder}.")
-        current = Run.read_unfinished(folder)
-    else:
-        current = _begin(folder, inputs, config, places, records, wild, report)
-    tracker = Tracker(current.tracking_uri, current.mlflow_run)
+        return Run.read_unfinished(folder)
+    return _new(folder, inputs, config, places, photos, parent)
+
+
+@contextmanager
+def tracked(tracker: Tracker) -> Iterator[Tracker]:
+    """Mark a run in MLflow as running, and then how the block ended."""
     tracker.resume()
     try:
-        _train(current, places.weights, tracker)
+        yield tracker
     except BaseException as error:
         tracker.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
     tracker.end("FINISHED")
-    return Run.read(folder)
 
 
-def _photos(
-    inputs: Inputs, config: TrainConfig, places: Places
-) -> tuple[list[PhotoRecord], list[PhotoRecord], Path]:
-    """Check the photos; return those to learn from, those only measured on, and the folder of the report."""
-    folders = {checks.PHOTOS: inputs.photos} | ({WILD: inputs.wild} if inputs.wild else {})
-    report = inputs.out / "checks"
+def collect(inputs: Inputs, config: TrainConfig, places: Places) -> Photos:
+    """Check the photos, follow what was decided about them, and split those to learn from.
+
+    Raises:
+        TrainError: they do not do.
+    """
+    folders = checks.folders(inputs.photos, inputs.wild, inputs.people)
+    shown = inputs.out / "checks"
     checked = checks.check(
         checks.Request(
             places=folders,
@@ -94,17 +146,20 @@ def _photos(
             seed=config.seed,
         )
     )
-    checks.report(checked.verdict, folders, report)
-    print(f"{checked.verdict}\nMore: {report / checks.PAGE}")
+    checks.report(checked.verdict, folders, shown)
+    print(f"{checked.verdict}\nMore: {shown / checks.PAGE}")
     if checked.verdict.errors and not inputs.override_checks:
         said = "; ".join(str(problem) for problem in checked.verdict.errors)
         raise TrainError(
-            f"These photos are not good enough to learn from: {said}. Look at {report / checks.PAGE}, mend "
+            f"These photos are not good enough to learn from: {said}. Look at {shown / checks.PAGE}, mend "
             f"them or decide about them in {inputs.decisions or 'a file given by --decisions'}, or go on as "
             "they are, without what cannot be read: --override-checks."
         )
-    wild = [dataclasses.replace(record, split=WILD) for record in checked.records.get(WILD, [])]
-    return dataset.assign_splits(checked.records[checks.PHOTOS], config.seed), wild, report
+    wild, people = (
+        [dataclasses.replace(record, split=split) for record in checked.records.get(split, ())]
+        for split in (WILD, PEOPLE)
+    )
+    return Photos(dataset.assign_splits(checked.records[checks.PHOTOS], config.seed), wild, people, shown)
 
 
 def _last_run(out: Path) -> Path | None:
@@ -122,35 +177,33 @@ def _describe(weights: Path | None) -> str:
         raise TrainError(f"The weights in {weights} cannot be read: {error.strerror}.") from error
 
 
-def _begin(
-    folder: Path,
-    inputs: Inputs,
-    config: TrainConfig,
-    places: Places,
-    records: list[PhotoRecord],
-    wild: list[PhotoRecord],
-    report: Path,
+def _new(
+    folder: Path, inputs: Inputs, config: TrainConfig, places: Places, photos: Photos, parent: str | None
 ) -> Run:
     """Make the run folder and the MLflow run; run.json comes last, as a sign that both are whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    dataset.write_manifest(folder / "manifest.csv", records)
-    dataset.write_manifest(folder / "wild.csv", wild)
-    shutil.copytree(report, folder, dirs_exist_ok=True)
-    tracker = Tracker.start(places.tracking_uri, folder.name)
+    dataset.write_manifest(folder / "manifest.csv", photos.records)
+    dataset.write_manifest(folder / "wild.csv", photos.wild)
+    dataset.write_manifest(folder / "people.csv", photos.people)
+    shutil.copytree(photos.report, folder, dirs_exist_ok=True)
+    tracker = Tracker.start(places.tracking_uri, folder.name, parent)
     current = Run(
         folder=folder,
         config=config,
         command=inputs.command,
         photos=inputs.photos,
         wild=inputs.wild,
+        people=inputs.people,
         cache=places.cache,
-        data=dataset.fingerprint(records),
+        data=dataset.fingerprint(photos.records),
         code_commit=code_commit(),
         weights=_describe(places.weights),
         tracking_uri=places.tracking_uri,
         mlflow_run=tracker.run_id,
     )
-    splits = {f"photos_{split}": len(current.manifest(split)) for split in (TRAIN, VALIDATION, TEST, WILD)}
+    splits = {
+        f"photos_{split}": len(current.manifest(split)) for split in (TRAIN, VALIDATION, TEST, WILD, PEOPLE)
+    }
     tracker.params({**dataclasses.asdict(config), **splits, "weights": current.weights})
     tracker.tag("data_fingerprint", current.data)
     tracker.tag("command", current.command)
@@ -160,44 +213,54 @@ def _begin(
     return current
 
 
-def _train(current: Run, weights: Path | None, tracker: Tracker) -> None:
+def learn(current: Run, weights: Path | None, tracker: Tracker) -> tuple[CatModel, Scaling]:
+    """Train and calibrate a run's model, or go on where that was stopped."""
     config = current.config
-    train, validation = (_examples(current, split) for split in (TRAIN, VALIDATION))
+    train, validation = (
+        Examples(current.pixels(split), dataset.labels(current.manifest(split)))
+        for split in (TRAIN, VALIDATION)
+    )
     keras.utils.set_random_seed(config.seed)
     cat_model = model.build(config.backbone, config.side, weights)
     fit.fit_head(cat_model, train, config, current.folder)
     fit.fine_tune(cat_model, train, validation, config, current.folder, tracker.epoch)
-    fit.calibrate(cat_model, validation, config)
-    cat_model.served.save(current.folder / MODEL)
-    summary = _evaluate(current, cat_model, tracker)
-    tracker.model(cat_model.served)
-    write_durably(current.folder / SUMMARY, json.dumps(summary, indent=1).encode())
+    return cat_model, fit.calibrate(cat_model, validation, config)
 
 
-def _examples(current: Run, split: str) -> Examples:
-    return Examples(current.pixels(split), dataset.labels(current.manifest(split)))
+def _evaluate(current: Run, cat_model: CatModel, scaling: Scaling, tracker: Tracker) -> dict[str, object]:
+    """Measure the Keras model at the threshold that validation chooses; all of it goes to MLflow too."""
+    ask = partial(answers.ask, current, partial(cat_model.probabilities, batch=current.config.batch))
+    whole = {split: ask(split) for split in (VALIDATION, TEST, PEOPLE, WILD) if current.manifest(split)}
+    stressed = {answers.stressed(TEST, name): ask(TEST, name) for name in stress.SLICES}
+    answers.write(current.folder / ANSWERS, whole | stressed)
 
-
-def _evaluate(current: Run, cat_model: CatModel, tracker: Tracker) -> dict[str, object]:
-    """Measure the Keras model at the threshold that validation chooses; plots and figures go to MLflow."""
-    answers = {}
-    for split in (VALIDATION, TEST, WILD):
-        groups = np.array([record.group for record in current.manifest(split)])
-        if len(groups):
-            answers[split] = (cat_model.probabilities(current.pixels(split), current.config.batch), groups)
-    probabilities, groups = answers[VALIDATION]
-    threshold = evaluate.choose_threshold(probabilities, evaluate.is_cat(groups))
+    chosen = whole[VALIDATION]
+    threshold = evaluate.choose_threshold(chosen.probabilities, chosen.cats)
+    band = evaluate.unsure_band(chosen.probabilities, chosen.cats, threshold, evaluate.TRUST)
+    metrics = {
+        name: evaluate.measure(each.probabilities, each.groups, threshold, band)
+        for name, each in (whole | stressed).items()
+    }
+    calibrations = {
+        name: evaluate.calibration(scaling.undone(each.probabilities), each.probabilities, each.cats)
+        for name, each in whole.items()
+    }
     folder = current.folder / "plots"
     folder.mkdir(exist_ok=True)
-    summary: dict[str, object] = {"threshold": threshold}
-    for split, (probabilities, groups) in answers.items():
-        metrics = evaluate.measure(probabilities, groups, threshold)
-        summary[split] = dataclasses.asdict(metrics)
-        tracker.metrics(flatten(split, metrics))
-        plots.draw(folder, split, probabilities, groups, threshold)
-        print(
-            f"{split}: recall {metrics.recall.value:.4f}, precision {metrics.precision.value:.4f} "
-            f"at threshold {threshold:.3f}"
-        )
-    tracker.file(folder, "plots")
-    return summary
+    for split, each in whole.items():
+        plots.draw(folder, split, each.probabilities, each.groups, threshold, band)
+    shown = report.write(current, whole, metrics, calibrations, threshold, folder)
+
+    for split, each in metrics.items():
+        tracker.metrics(flatten(split, each))
+    for split, each in calibrations.items():
+        tracker.metrics(flatten(f"{split}.calibration", each))
+    for path, name in ((folder, "plots"), (shown, None), (current.folder / ANSWERS, None)):
+        tracker.file(path, name)
+    print(report.by_split(metrics).to_string(index=False))
+    return {
+        "threshold": threshold,
+        "unsure": band,
+        "calibration": {name: dataclasses.asdict(each) for name, each in calibrations.items()},
+        **{name: dataclasses.asdict(each) for name, each in metrics.items()},
+    }

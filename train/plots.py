@@ -1,18 +1,31 @@
-"""The pictures of a run: precision and recall, calibration, and confusion by group."""
+"""The pictures of a run: precision and recall, thresholds, calibration, and confusion by group.
+
+Shaded bands hold 95 % of the curves over bootstrap resamples of the photos (B. Efron, 1979).
+"""
 
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.calibration import calibration_curve
-from sklearn.metrics import precision_recall_curve
 
-from train.evaluate import is_cat
+from train.evaluate import is_cat, resamples
+
+KINDS = ("precision-recall", "thresholds", "calibration", "confusion")
+STEPS = np.linspace(0.0, 1.0, 201)
+"""Where curves are drawn: thresholds, or recalls."""
+BINS = 10
 
 
-def draw(folder: Path, name: str, probabilities: np.ndarray, groups: np.ndarray, threshold: float) -> None:
-    """Write NAME-precision-recall.png, NAME-calibration.png and NAME-confusion.png.
+def draw(
+    folder: Path,
+    name: str,
+    probabilities: np.ndarray,
+    groups: np.ndarray,
+    threshold: float,
+    band: tuple[float, float],
+) -> None:
+    """Write NAME-KIND.png for each of KINDS.
 
     Args:
         folder: where to; must exist.
@@ -20,34 +33,81 @@ def draw(folder: Path, name: str, probabilities: np.ndarray, groups: np.ndarray,
         probabilities: shape (N,), 0 to 1.
         groups: shape (N,), names of the groups.
         threshold: drawn into the plots.
+        band: lower and upper end of "not sure", drawn into the plots.
     """
     cats = is_cat(groups)
+    curves = _Curves(probabilities, cats)
     plots = {
-        "precision-recall": lambda axes: _precision_recall(axes, probabilities, cats, threshold),
+        "precision-recall": lambda axes: _precision_recall(axes, curves, threshold),
+        "thresholds": lambda axes: _thresholds(axes, curves, threshold, band),
         "calibration": lambda axes: _calibration(axes, probabilities, cats, threshold),
         "confusion": lambda axes: _confusion(axes, probabilities >= threshold, groups),
     }
-    for kind, plot in plots.items():
+    for kind in KINDS:
         figure = Figure(figsize=(5, 4), layout="constrained")
         axes = figure.subplots()
-        plot(axes)
+        plots[kind](axes)
         axes.set_title(f"{name}: {kind}")
         figure.savefig(folder / f"{name}-{kind}.png", dpi=120)
 
 
-def _precision_recall(axes: Axes, probabilities: np.ndarray, cats: np.ndarray, threshold: float) -> None:
-    precision, recall, cuts = precision_recall_curve(cats, probabilities)
-    axes.plot(recall, precision)
-    here = min(int(np.searchsorted(cuts, threshold)), len(recall) - 1)
-    axes.plot(recall[here], precision[here], "o", label=f"threshold {threshold:.3f}")
+class _Curves:
+    """Recall and precision when the K photos of the highest probabilities are called cats.
+
+    Row 0 is of the photos themselves, the others are of resamples; column K runs from 0 to N.
+    """
+
+    def __init__(self, probabilities: np.ndarray, cats: np.ndarray) -> None:
+        order = np.argsort(-probabilities, kind="stable")
+        self._ranked = -probabilities[order]
+        draws = np.vstack([np.ones(len(cats), dtype=int), resamples(len(cats))])
+        found, said = (
+            np.pad(np.cumsum(counts, axis=1), ((0, 0), (1, 0))) for counts in (draws * cats[order], draws)
+        )
+        self.recall = found / np.maximum(found[:, -1:], 1)
+        self.precision = np.where(said > 0, found / np.maximum(said, 1), 1.0)
+
+    def said(self, thresholds: np.ndarray) -> np.ndarray:
+        """Return how many photos reach each threshold."""
+        return np.searchsorted(self._ranked, -thresholds, side="right")
+
+
+def _band(axes: Axes, x: np.ndarray, curves: np.ndarray, label: str | None, style: str = "-") -> None:
+    """Draw the first curve, and the middle 95 % of the others as a band."""
+    (line,) = axes.plot(x, curves[0], style, label=label)
+    low, high = np.nanpercentile(curves[1:], [2.5, 97.5], axis=0)
+    axes.fill_between(x, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+
+
+def _precision_recall(axes: Axes, curves: _Curves, threshold: float) -> None:
+    reached = np.array([np.searchsorted(recall, STEPS) for recall in curves.recall])
+    reached = np.minimum(reached, curves.recall.shape[1] - 1)  # a resample may have no cats at all
+    _band(axes, STEPS, np.take_along_axis(curves.precision, reached, axis=1), None)
+    here = curves.said(np.array([threshold]))[0]
+    axes.plot(curves.recall[0, here], curves.precision[0, here], "o", label=f"threshold {threshold:.3f}")
     axes.set(xlabel="recall", ylabel="precision", xlim=(0.5, 1.005), ylim=(0.5, 1.005))
     axes.legend(loc="lower left")
 
 
+def _thresholds(axes: Axes, curves: _Curves, threshold: float, band: tuple[float, float]) -> None:
+    said = curves.said(STEPS)
+    _band(axes, STEPS, curves.recall[:, said], "recall")
+    _band(axes, STEPS, curves.precision[:, said], "precision")
+    axes.axvline(threshold, color="grey", linewidth=0.8, label=f"threshold {threshold:.3f}")
+    axes.axvspan(*band, color="grey", alpha=0.15, linewidth=0, label="not sure")
+    axes.set(xlabel="threshold", xlim=(0, 1), ylim=(0.5, 1.005))
+    axes.legend(loc="lower left")
+
+
 def _calibration(axes: Axes, probabilities: np.ndarray, cats: np.ndarray, threshold: float) -> None:
-    observed, predicted = calibration_curve(cats, probabilities, n_bins=10)
+    which = np.minimum((probabilities * BINS).astype(int), BINS - 1)
+    inside = which[:, None] == np.unique(which)
+    draws = np.vstack([np.ones(len(cats), dtype=int), resamples(len(cats))])
+    counts = (draws @ inside).astype(float)
+    counts[counts == 0] = np.nan  # a resample without a photo in a bin says nothing of it
+    predicted = probabilities @ inside / inside.sum(axis=0)
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
-    axes.plot(predicted, observed, "o-")
+    _band(axes, predicted, draws @ (inside & cats[:, None]) / counts, None, "o-")
     axes.axvline(threshold, color="grey", linewidth=0.8)
     axes.set(xlabel="probability said", ylabel="share of cats")
 

@@ -11,7 +11,7 @@ import numpy as np
 from cat_model.files import write_durably
 from train import dataset
 from train.config import TrainConfig, TrainError
-from train.dataset import WILD, PhotoRecord
+from train.dataset import PEOPLE, WILD, PhotoRecord
 
 RUN, SUMMARY, MODEL = "run.json", "summary.json", "model.keras"
 
@@ -26,6 +26,7 @@ class Run:
         command: the command line.
         photos: folder of groups it learned from.
         wild: folder of groups it was only measured on, or None.
+        people: folder of groups it was chosen with, but did not learn from, or None.
         cache: folder of what was computed from photos.
         data: fingerprint of the photos, their groups and splits.
         code_commit: of the code that trained.
@@ -39,6 +40,7 @@ class Run:
     command: str
     photos: Path
     wild: Path | None
+    people: Path | None
     cache: Path
     data: str
     code_commit: str
@@ -66,23 +68,26 @@ class Run:
         """Read a run folder whether or not its run is finished."""
         stored = json.loads((folder / RUN).read_text())
         stored["config"] = TrainConfig(**stored["config"])
-        for name in ("photos", "wild", "cache"):
+        for name in ("photos", "wild", "people", "cache"):
             stored[name] = Path(stored[name]) if stored[name] else None
         return cls(folder=folder, **stored)
 
     def write(self) -> None:
         """Write run.json, which `read` reads."""
         stored = {name: value for name, value in dataclasses.asdict(self).items() if name != "folder"}
-        for name in ("photos", "wild", "cache"):
+        for name in ("photos", "wild", "people", "cache"):
             stored[name] = str(stored[name].absolute()) if stored[name] else None
         write_durably(self.folder / RUN, json.dumps(stored, indent=1).encode())
 
     def manifest(self, split: str) -> list[PhotoRecord]:
-        """Return the photos of one split; "wild" is empty where none were given."""
-        name = "wild.csv" if split == WILD else "manifest.csv"
+        """Return the photos of one split; "wild" and "people" are empty where none were given."""
+        name = f"{split}.csv" if split in (WILD, PEOPLE) else "manifest.csv"
         return [record for record in dataset.read_manifest(self.folder / name) if record.split == split]
+
+    def root(self, split: str) -> Path | None:
+        """Return the folder of groups that the photos of a split lie in."""
+        return {WILD: self.wild, PEOPLE: self.people}.get(split, self.photos)
 
     def pixels(self, split: str) -> np.ndarray:
         """Return the photos of one split as the model sees them, shape (N, side, side, 3), uint8."""
-        root = self.wild if split == WILD else self.photos
-        return dataset.pixels(root, self.manifest(split), self.config.side, self.cache)
+        return dataset.pixels(self.root(split), self.manifest(split), self.config.side, self.cache)

@@ -13,6 +13,7 @@ import mlflow
 import numpy as np
 from mlflow import MlflowClient
 from mlflow.models import infer_signature
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 EXPERIMENT = "are-you-a-cat"
 
@@ -26,12 +27,20 @@ class Tracker:
         self._client = MlflowClient(tracking_uri=uri)
 
     @classmethod
-    def start(cls, uri: str, name: str) -> Self:
-        """Start a run, with its environment and code commit; makes the experiment at first use."""
+    def start(cls, uri: str, name: str, parent: str | None = None) -> Self:
+        """Start a run, with its environment and code commit; makes the experiment at first use.
+
+        Args:
+            uri: MLflow's store.
+            name: of the run.
+            parent: id of the run that it is shown under; None for none.
+        """
         client = MlflowClient(tracking_uri=uri)
         experiment = client.get_experiment_by_name(EXPERIMENT)
         number = experiment.experiment_id if experiment else client.create_experiment(EXPERIMENT)
         tags = {"code_commit": code_commit(), "platform": platform.platform()}
+        if parent:
+            tags[MLFLOW_PARENT_RUN_ID] = parent
         run = client.create_run(number, run_name=name, tags=tags)
         tracker = cls(uri, run.info.run_id)
         tracker.text(environment(), "environment.txt")

@@ -53,16 +53,40 @@ def test_a_bad_setting_is_named():
     assert "CAT_WORKERS" in refusal(CAT_WORKERS="many")
 
 
+@pytest.fixture
+def ignored_sigint():
+    """What a script's background jobs inherit."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def upload(page, photo):
+    httpx.post(f"{page.address}/gradio_api/upload", files={"files": ("secret.jpg", photo)}).raise_for_status()
+    assert list(page.uploads.rglob("secret.jpg"))
+
+
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
-def test_stopping_ends_well_and_deletes_the_photos(tmp_path, examples, stop):
+def test_stopping_ends_well_and_deletes_the_photos(tmp_path, examples, ignored_sigint, stop):
     with running(tmp_path) as page:
-        files = {"files": ("secret.jpg", (examples / "coffee.jpg").read_bytes())}
-        httpx.post(f"{page.address}/gradio_api/upload", files=files).raise_for_status()
-        assert list(page.uploads.rglob("secret.jpg"))
+        upload(page, (examples / "coffee.jpg").read_bytes())
         page.process.send_signal(stop)
         assert page.process.wait(30) == 0
         assert not list(page.uploads.rglob("secret.jpg"))
         assert not page.feedback.exists()  # made only when somebody answers
+
+
+def test_a_stalled_upload_does_not_keep_the_photos(tmp_path, examples):
+    with running(tmp_path) as page:
+        upload(page, (examples / "coffee.jpg").read_bytes())
+        host, port = page.address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as stalled:
+            head = f"POST /gradio_api/upload HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 1000000\r\n"
+            part = '--x\r\nContent-Disposition: form-data; name="files"; filename="half.jpg"\r\n\r\nhalf'
+            stalled.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n{part}".encode())
+            page.process.send_signal(signal.SIGTERM)
+            assert page.process.wait(30) == 0
+        assert not list(page.uploads.rglob("secret.jpg"))
 
 
 def test_nothing_is_written_beside_the_program(server):

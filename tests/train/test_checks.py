@@ -122,18 +122,23 @@ def test_decisions_drop_relabel_and_silence(request_, checked, tmp_path):
     assert any("000000000000…" in note for note in after.verdict.notes)
 
 
-def test_the_same_picture_in_two_groups_or_in_the_test_photos_stops_training(tmp_path):
-    root, wild = (generated_photos.write(tmp_path / name, 12, seed) for name, seed in (("a", 1), ("b", 2)))
-    cat, misc = (sorted((root / group).glob("*"))[0] for group in ("cat", "misc"))
+def test_the_same_picture_in_two_groups_or_in_two_folders_stops_training(tmp_path):
+    root, wild, people = (
+        generated_photos.write(tmp_path / name, 12, seed) for name, seed in (("a", 1), ("b", 2), ("c", 3))
+    )
+    cat, misc, dog = (sorted((root / group).glob("*"))[0] for group in ("cat", "misc", "dog"))
     Image.open(cat).resize((80, 80)).save(root / "dog" / "cat.png")
     (wild / "misc" / "leak.png").write_bytes(misc.read_bytes())
-    places = {checks.PHOTOS: root, "wild": wild}
+    Image.open(dog).resize((80, 80)).save(people / "dog" / "leak.png")
+    places = checks.folders(root, wild, people)
     checked = checks.check(checks.Request(places, None, POLICY, "tiny", None, tmp_path / "cache"))
     errors = {error.kind: error for error in checked.verdict.errors}
     both = {finding.path for finding in errors["two_groups"].findings}
     assert both == {f"photos/cat/{cat.name}", "photos/dog/cat.png"}
-    (leak,) = errors["leak"].findings
-    assert (leak.path, leak.related) == (f"photos/misc/{misc.name}", ("wild/misc/leak.png",))
+    assert {(leak.path, leak.related) for leak in errors["leak"].findings} == {
+        (f"photos/misc/{misc.name}", ("wild/misc/leak.png",)),
+        (f"photos/dog/{dog.name}", ("people/dog/leak.png",)),
+    }
 
 
 def test_photos_unlike_the_last_runs_are_reported(request_, checked, planted, tmp_path):

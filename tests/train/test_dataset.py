@@ -79,9 +79,9 @@ def test_splits_are_stratified_seeded_and_recorded(records, tmp_path):
     assert split != dataset.assign_splits(records, seed=4)
     for group in generated_photos.GROUPS:
         members = [record.split for record in split if record.group == group]
-        assert 18 <= members.count(dataset.TRAIN) <= 26
-        assert 10 <= members.count(dataset.TEST) <= 18
-        assert members.count(dataset.VALIDATION) >= 2
+        assert 20 <= members.count(dataset.TRAIN) <= 28
+        assert 4 <= members.count(dataset.TEST) <= 12
+        assert 4 <= members.count(dataset.VALIDATION) <= 12
     dataset.write_manifest(tmp_path / "manifest.csv", split)
     assert dataset.read_manifest(tmp_path / "manifest.csv") == split
 

@@ -89,3 +89,36 @@ def test_calibration_error_of_honest_and_of_boastful_probabilities():
     cats = generator.random(50_000) < probabilities
     assert evaluate.calibration_error(probabilities, cats) < 0.01
     assert evaluate.calibration_error(np.full(1000, 0.9), np.arange(1000) < 500) == pytest.approx(0.4)
+
+
+def test_recall_at_a_precision_takes_the_largest_that_any_threshold_reaches():
+    probabilities = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4])
+    cats = np.array([True, False, True, True, True, False])
+    assert evaluate.recall_at_precision(probabilities, cats, 1.0) == 0.25
+    assert evaluate.recall_at_precision(probabilities, cats, 0.8) == 1.0
+    assert evaluate.recall_at_precision(probabilities, ~cats, 0.9) == 0.0
+    assert evaluate.recall_at_precision(probabilities, np.zeros(6, bool), 0.0) == 0.0
+
+
+def test_recall_at_a_precision_does_not_part_photos_of_one_probability():
+    probabilities = np.array([0.9, 0.9, 0.1])
+    cats = np.array([True, False, True])
+    assert evaluate.recall_at_precision(probabilities, cats, 0.99) == 0.0
+    assert evaluate.recall_at_precision(probabilities, cats, 0.5) == 1.0
+
+
+def test_calibration_says_what_changed():
+    cats = np.arange(1000) < 500
+    found = evaluate.calibration(np.full(1000, 0.9), np.full(1000, 0.5), cats)
+    assert (found.ece_before, found.ece_after) == (pytest.approx(0.4), 0.0)
+    assert found.log_loss_before == pytest.approx(-np.log(0.9 * 0.1) / 2)
+    assert found.log_loss_after == pytest.approx(np.log(2))
+
+
+def test_mcnemar_counts_pairs_and_weighs_the_unlike_ones():
+    right_a = np.repeat([True, True, False, False], [50, 10, 2, 5])
+    right_b = np.repeat([True, False, True, False], [50, 10, 2, 5])
+    paired = evaluate.mcnemar(right_a, right_b)
+    assert (paired.both, paired.only_a, paired.only_b, paired.neither) == (50, 10, 2, 5)
+    assert paired.p_value == pytest.approx(2 * (1 + 12 + 66) / 2**12)  # two tails of a binomial of 12
+    assert evaluate.mcnemar(right_a, right_a).p_value == 1.0

@@ -75,9 +75,11 @@ def test_calibration_repairs_a_boastful_head(train, validation, tmp_path):
     def loss():
         return log_loss(labels, cat_model.probabilities(validation.pixels, 16))
 
-    boastful = loss()
-    fit.calibrate(cat_model, hard, CONFIG)
+    boastful, before = loss(), cat_model.probabilities(validation.pixels, 16)
+    scaling = fit.calibrate(cat_model, hard, CONFIG)
     assert loss() < boastful / 2
+    undone = scaling.undone(cat_model.probabilities(validation.pixels, 16))
+    np.testing.assert_allclose(undone, before, atol=1e-3)
 
 
 def test_only_the_upper_layers_are_trained(train, validation, tmp_path):

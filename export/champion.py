@@ -1,0 +1,99 @@
+"""The champion: the model now shipped and the new one, on the same photos, each at its own threshold."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import binomtest
+
+from cat_model.bundle import MANIFEST, Bundle, BundleError
+from cat_model.runtime import ModelError
+from export.measure import Answers, answer, batches
+from export.reference import Reference
+from train import dataset, evaluate
+from train.dataset import TEST, PhotoRecord
+from train.run import Run
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What became of the comparison.
+
+    Attributes:
+        version: of the champion; None where there is none, or none that can be compared.
+        photos: how many test photos counted.
+        better: photos that only the new model answers rightly.
+        worse: photos that only the champion answers rightly.
+        p_worse: how likely so many worse answers among those that differ are if the two are equally good
+            (exact one-sided McNemar test; Q. McNemar, 1947); None where nothing could be compared.
+        note: what a reader has to know, in a sentence.
+    """
+
+    version: str | None
+    photos: int
+    better: int
+    worse: int
+    p_worse: float | None
+    note: str
+
+
+def compare(run: Run, new: Answers, threshold: float, folder: Path) -> Comparison:
+    """Compare the new model's answers on a run's test photos with those of the bundle in a folder.
+
+    Only photos count that the champion has not learned from; a bundle without reference.json does not say
+    which those are, so all count, which favours the champion.
+
+    Args:
+        run: whose test photos are used.
+        new: the new model's answers to them, in the order of the manifest.
+        threshold: of the new model.
+        folder: bundle that would be replaced.
+    """
+    if not (folder / MANIFEST).exists():
+        return Comparison(None, 0, 0, 0, 1.0, "There is no champion yet: nothing to compare with.")
+    try:
+        bundle, reference = Bundle.read(folder), Reference.read(folder)
+        records = run.manifest(TEST)
+        pixels = dataset.pixels(run.photos, records, bundle.side, run.cache)
+        probabilities = answer(bundle.model, batches(pixels))
+    except (BundleError, ModelError) as error:
+        return Comparison(None, 0, 0, 0, None, f"The champion cannot be compared: {error}")
+    counted, note = _counted(records, reference)
+    cats = evaluate.is_cat(new.groups)[counted]
+    return weigh(
+        bundle.version,
+        (probabilities[counted] >= bundle.threshold) == cats,
+        (new.probabilities[counted] >= threshold) == cats,
+        note,
+    )
+
+
+def weigh(version: str, champion: np.ndarray, new: np.ndarray, note: str) -> Comparison:
+    """Test whether the new model is worse than the champion.
+
+    Args:
+        version: of the champion.
+        champion: shape (N,), bool: which answers of the champion are right.
+        new: the same of the new model, for the same photos.
+        note: goes into the result.
+    """
+    better, worse = int((new & ~champion).sum()), int((champion & ~new).sum())
+    if not len(new):
+        return Comparison(version, 0, 0, 0, None, note)
+    differ = better + worse
+    p_worse = float(binomtest(worse, differ, 0.5, alternative="greater").pvalue) if differ else 1.0
+    return Comparison(version, len(new), better, worse, p_worse, note)
+
+
+def _counted(records: Sequence[PhotoRecord], reference: Reference | None) -> tuple[np.ndarray, str]:
+    """Return which photos count, shape (N,), bool, and why."""
+    if reference is None:
+        note = (
+            "The champion does not say which photos it learned from, so all test photos count: "
+            "it may have seen some of them, which favours it."
+        )
+        return np.ones(len(records), dtype=bool), note
+    counted = np.array([not reference.has_seen(record) for record in records], dtype=bool)
+    left_out = len(records) - int(counted.sum())
+    return counted, f"{left_out} of {len(records)} test photos are left out: the champion has seen them."

@@ -1,0 +1,158 @@
+"""A model ships when every rule holds or somebody says why; the verdict is kept whichever way it goes."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from cat_model.bundle import Bundle
+from export import __main__ as export_line
+from export import card, gate, measure, publish
+from export.reference import REFERENCE, Reference
+from export.yardstick import Budget
+from train.run import SUMMARY
+from train.stress import SLICES
+
+BUDGET = Budget("y.tflite", 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+LENIENT = {rule: 0.0 if direction == gate.AT_LEAST else 1.0 for rule, direction in gate.KNOWN.items()}
+
+
+class Notebook:
+    """Stands in for MLflow's tracker and remembers what it is told."""
+
+    def __init__(self):
+        self.tags, self.texts = {}, {}
+
+    def tag(self, name, value):
+        self.tags[name] = value
+
+    def text(self, text, name):
+        self.texts[name] = text
+
+    def metrics(self, values):
+        assert all(np.isfinite(value) for value in values.values())
+
+    def file(self, path, _):
+        assert (path / "manifest.json").exists()
+
+
+@pytest.fixture(scope="module")
+def answers(run):
+    model = Bundle.read().model
+    return SimpleNamespace(
+        model=model, plain=measure.plain(model, run), stressed=measure.stressed(model, run)
+    )
+
+
+@pytest.fixture
+def place(run, answers, tmp_path, monkeypatch):
+    """A finished run whose conversion gives the shipped model, and lenient rules."""
+    run.write()
+    (run.folder / SUMMARY).write_text("{}")
+    says_nothing = SimpleNamespace(probabilities=lambda pixels, _: np.full(len(pixels), 0.5))
+    notebook = Notebook()
+    for where, name, stand_in in (
+        (publish, "Tracker", lambda *_: notebook),
+        (publish, "convert", lambda *_: answers.model),
+        (publish.train_model, "load", lambda _: says_nothing),
+        (publish.measure, "plain", lambda *_: answers.plain),
+        (publish.measure, "stressed", lambda *_: answers.stressed),
+        (publish.yardstick, "read", lambda _: b"yardstick"),
+        (publish.yardstick, "measure", lambda *_: BUDGET),
+    ):
+        monkeypatch.setattr(where, name, stand_in)
+    return SimpleNamespace(
+        run=run, target=tmp_path / "bundle", rules=write_rules(tmp_path, {}), notebook=notebook
+    )
+
+
+def write_rules(folder, changes):
+    path = folder / "rules.toml"
+    path.write_text("".join(f"{rule} = {limit}\n" for rule, limit in (LENIENT | changes).items()))
+    return path
+
+
+def export(place, *options, yardstick=True):
+    given = ["--run", place.run.folder, "--bundle", place.target, "--gate", place.rules]
+    given += ["--yardstick", "y.tflite"] if yardstick else []
+    return export_line.main([*map(str, given), *options])
+
+
+def judged(place):
+    return json.loads((place.run.folder / "export" / "manifest.json").read_text())["gate"]
+
+
+def test_a_model_that_passes_becomes_the_bundle_with_all_its_files(place):
+    assert export(place) == 0
+    bundle = Bundle.read(place.target)
+    assert bundle.manifest["gate"]["passed"] is True
+    assert bundle.manifest["gate"]["forced"] is None
+    assert set(bundle.manifest["stress"]) == set(SLICES)
+    assert {path.name for path in place.target.iterdir()} == {
+        "model.tflite", "manifest.json", card.CARD, card.PLOT, REFERENCE
+    }  # fmt: skip
+    assert (place.target / card.CARD).read_text() == card.write(bundle.manifest)
+    reference = Reference.read(place.target)
+    assert all(reference.has_seen(record) for record in place.run.manifest("train"))
+    assert all(reference.has_in_test(record) for record in place.run.manifest("test"))
+    assert place.notebook.tags["gate"] == "passed"
+
+
+def test_a_dry_run_judges_and_leaves_the_bundle(place, capsys):
+    assert export(place, "--dry-run") == 0
+    assert not place.target.exists()
+    assert judged(place)["passed"] is True
+    assert "as it was" in capsys.readouterr().out
+
+
+def test_a_refused_model_leaves_the_bundle_and_its_verdict(place, tmp_path):
+    write_rules(tmp_path, {"champion.p_worse": 1.1})
+    assert export(place) == 1
+    assert not place.target.exists()
+    assert [each["rule"] for each in judged(place)["findings"] if not each["passed"]] == ["champion.p_worse"]
+    assert place.notebook.tags["gate"] == "refused"
+    assert "REFUSED" in place.notebook.texts["gate.txt"]
+
+
+def test_a_reason_forces_a_refused_model_and_is_kept_with_what_failed(place, tmp_path, capsys):
+    write_rules(tmp_path, {"test.recall": 1.1})
+    assert export(place, "--force", "the fair starts today") == 0
+    kept = Bundle.read(place.target).manifest["gate"]
+    assert (kept["passed"], kept["forced"]) == (False, "the fair starts today")
+    assert [each["rule"] for each in kept["findings"] if not each["passed"]] == ["test.recall"]
+    assert place.notebook.tags["gate"] == "forced"
+    assert "Forced." in capsys.readouterr().out
+
+
+def test_a_reason_that_was_not_needed_is_not_kept(place):
+    assert export(place, "--force", "just in case") == 0
+    assert Bundle.read(place.target).manifest["gate"]["forced"] is None
+
+
+@pytest.mark.parametrize("reason", ["", "  "])
+def test_force_without_a_reason_does_nothing(place, reason, capsys, monkeypatch):
+    monkeypatch.setattr(publish, "convert", None)
+    assert export(place, "--force", reason) == 1
+    assert "needs a reason" in capsys.readouterr().err
+    assert not place.target.exists()
+
+
+def test_without_a_yardstick_its_rules_are_missing_and_refuse(place, capsys, monkeypatch):
+    monkeypatch.delenv("CAT_YARDSTICK", raising=False)
+    assert export(place, yardstick=False) == 1
+    missing = [each["rule"] for each in judged(place)["findings"] if each["found"] is None]
+    assert missing == ["yardstick.size", "yardstick.time", "yardstick.memory"]
+    assert "--yardstick FILE or CAT_YARDSTICK" in capsys.readouterr().out
+
+
+def test_the_yardstick_may_come_from_the_environment(place, monkeypatch):
+    monkeypatch.setenv("CAT_YARDSTICK", "y.tflite")
+    assert export(place, yardstick=False) == 0
+
+
+def test_a_group_without_test_photos_refuses(place, monkeypatch):
+    monkeypatch.setattr(publish, "_negative_groups", lambda _: ["dog", "misc", "selfie", "fox"])
+    assert export(place) == 1
+    failed = [each["rule"] for each in judged(place)["findings"] if not each["passed"]]
+    assert failed == ["test.false_cat.fox"]

@@ -1,0 +1,163 @@
+"""The search goes on where it was stopped, keeps to its budget, and its winner can be trained."""
+
+import json
+import shutil
+
+import mlflow
+import pytest
+
+from tests import generated_photos
+from train import __main__ as train_line
+from train import pipeline, tune
+from train.checks_policy import POLICY
+from train.config import Places, TrainConfig, TrainError, read_config
+from train.pipeline import Inputs
+
+FIXED = {"side": 32, "epochs": 1, "batch": 32, "unfrozen": 1.0, "augmentation": 0.25}
+BASE = TrainConfig(backbone="tiny", **FIXED)
+TINY = {"tiny": None}
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search")
+    generated_photos.write(folder / "photos", 20)
+    generated_photos.write(folder / "people", 5, seed=3)
+    return folder
+
+
+@pytest.fixture
+def search(photos, tmp_path, monkeypatch):
+    """Search in a folder of its own: `search(trials=2)`."""
+    monkeypatch.setattr(tune.stress, "SLICES", {"jpeg-25": tune.stress.SLICES["jpeg-25"]})
+    places = Places(weights=None, tracking_uri=f"sqlite:///{photos / 'mlflow.db'}", cache=photos / "cache")
+
+    def searched(trials, hours=1.0, people="people", backbones=TINY, override_checks=False):
+        inputs = Inputs(
+            photos=photos / "photos",
+            wild=None,
+            people=photos / people if people else None,
+            out=tmp_path / "runs",
+            decisions=None,
+            policy=POLICY,
+            override_checks=override_checks,
+            command="python -m train tune",
+        )
+        return tune.search(inputs, BASE, tuple(FIXED), backbones, tune.Budget(trials, hours), places)
+
+    monkeypatch.chdir(tmp_path)
+    return searched
+
+
+@pytest.fixture
+def learned(monkeypatch):
+    """The configurations that were trained, in order; the first `fails` of them raise what is put there."""
+    configs, raises = [], []
+    learn = pipeline.learn
+
+    def noted(current, weights, tracker):
+        configs.append(current.config)
+        if raises:
+            raise raises.pop(0)
+        return learn(current, weights, tracker)
+
+    monkeypatch.setattr(pipeline, "learn", noted)
+    return configs, raises
+
+
+def test_a_killed_trial_is_repeated_and_finished_ones_are_not(search, learned, photos):
+    configs, raises = learned
+    first = search(trials=1)
+    assert configs == [BASE]
+    raises.append(KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        search(trials=3)
+    best = search(trials=3)
+    assert best == first
+    assert len(configs) == 4
+    assert configs[1] == configs[2]
+    assert len({str(config) for config in configs}) == 3
+    search(trials=3)
+    assert len(configs) == 4
+    told = json.loads(best.read_text())
+    assert [each["score"] for each in told["trials"]] == sorted(
+        (each["score"] for each in told["trials"]), reverse=True
+    )
+    assert len(told["trials"]) == 3
+    for each in told["trials"]:
+        assert each["score"] == (each["stressed"] + each["people"]) / 2
+
+    client = mlflow.MlflowClient(f"sqlite:///{photos / 'mlflow.db'}")
+    trials = [client.get_run(each["mlflow_run"]) for each in told["trials"]]
+    (parent,) = {trial.data.tags["mlflow.parentRunId"] for trial in trials}
+    assert {run.info.status for run in (client.get_run(parent), *trials)} == {"FINISHED"}
+    assert trials[0].data.metrics["score"] == told["trials"][0]["score"]
+    assert [item.path for item in client.list_artifacts(parent) if item.path == "best.json"]
+
+
+def test_the_winner_is_a_configuration_that_run_takes_and_options_beside_it_win(search, photos, monkeypatch):
+    best = search(trials=2, people=None)
+    told = json.loads(best.read_text())
+    winner = TrainConfig(**read_config(best))
+    assert winner.learning_rate == told["trials"][0]["values"]["learning_rate"]
+    assert told["trials"][0]["people"] is None
+    taken = []
+    monkeypatch.setattr(pipeline, "run", lambda _, config, __: taken.append(config) or 1 / 0)
+    for extra in ([], ["--epochs", "7"]):
+        with pytest.raises(ZeroDivisionError):
+            train_line.main(["run", "--photos", str(photos / "photos"), "--config", str(best), *extra])
+    assert taken[0] == winner
+    assert taken[1].epochs == 7
+    assert taken[1].learning_rate == winner.learning_rate
+
+
+def test_no_trial_begins_once_the_hours_are_used_up(search, learned):
+    search(trials=9, hours=1e-9)
+    assert len(learned[0]) == 1
+
+
+def test_a_trial_that_breaks_is_left_out_and_the_next_one_goes_on(search, learned, capsys):
+    learned[1].append(ValueError("no memory"))
+    told = json.loads(search(trials=2).read_text())
+    assert len(told["trials"]) == 1
+    assert "no memory" in capsys.readouterr().err
+
+
+def test_damaged_notes_are_named_and_without_them_no_finished_trial_is_repeated(search, learned):
+    folder = search(trials=2).parent
+    notes = folder / tune.NOTES / "oracle.json"
+    notes.write_text(notes.read_text()[:100])
+    with pytest.raises(TrainError, match="keras-tuner"):
+        search(trials=2)
+    shutil.rmtree(notes.parent)
+    search(trials=2)
+    assert len(learned[0]) == 2
+
+
+def test_what_no_configuration_can_mend_ends_the_search_in_words(search, tmp_path):
+    with pytest.raises(TrainError, match=r"none\.h5"):
+        search(trials=2, backbones={"tiny": tmp_path / "none.h5"})
+    with pytest.raises(TrainError, match="no backbone"):
+        search(trials=2, backbones={"enormous": None})
+
+
+def test_photos_that_do_not_pass_the_checks_stop_the_search_before_its_first_trial(search, learned, photos):
+    first = sorted((photos / "photos" / "cat").glob("*"))[0]
+    leak = photos / "people" / "cat" / "leak.png"
+    leak.write_bytes(first.read_bytes())
+    try:
+        with pytest.raises(TrainError, match=rf"two folders.*photos/cat/{first.name}.*--override-checks"):
+            search(trials=1)
+        assert not learned[0]
+        trial = search(trials=1, override_checks=True).parent.glob("trials/*/checks.json")
+    finally:
+        leak.unlink()
+    assert [json.loads(path.read_text())["passed"] for path in trial] == [False]
+
+
+def test_a_file_that_is_no_configuration_is_named(tmp_path):
+    path = tmp_path / "best.json"
+    for content in ("{", "[]", '{"config": {"colour": "red"}}'):
+        path.write_text(content)
+        with pytest.raises(TrainError, match=r"best\.json"):
+            read_config(path)

@@ -1,0 +1,134 @@
+"""The stress slices: the same photos as people would have taken them, each distorted in one fixed way.
+
+A photo is distorted the same way in every run: its own SHA-256 seeds whatever is drawn by lot.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from cat_model.photo import PhotoError, decode, resize
+from train import distort
+from train.config import TrainError
+from train.dataset import PhotoRecord
+
+BATCH = 64
+SCENES = "misc"
+"""The group whose photos are the scenes that others are put into."""
+
+Scene = Callable[[], Image.Image | None]
+"""Opens another photo, for the slices that need one; None where there is none."""
+Distortion = Callable[[Image.Image, np.random.Generator, Scene], Image.Image]
+
+
+def _zoom_out(share: float) -> Distortion:
+    return lambda photo, lot, scene: distort.zoom_out(photo, share, (lot.random(), lot.random()), scene())
+
+
+def _low_light(photo: Image.Image, lot: np.random.Generator, _: Scene) -> Image.Image:
+    return distort.low_light(photo, light=0.25, noise=0.04, generator=lot)
+
+
+def _blur(photo: Image.Image, lot: np.random.Generator, _: Scene) -> Image.Image:
+    if lot.random() < 0.5:
+        return distort.motion_blur(photo, length=0.05, degrees=lot.uniform(0, 180))
+    return distort.defocus(photo, radius=0.012)
+
+
+def _webcam(photo: Image.Image, lot: np.random.Generator, _: Scene) -> Image.Image:
+    red, green, blue = (float(factor) for factor in lot.uniform(0.8, 1.15, 3))
+    return distort.webcam(photo, 160, noise=0.03, cast=(red, green, blue), quality=50, generator=lot)
+
+
+def _jpeg(photo: Image.Image, _: np.random.Generator, __: Scene) -> Image.Image:
+    return distort.jpeg(photo, 25)
+
+
+def _rotation(photo: Image.Image, lot: np.random.Generator, _: Scene) -> Image.Image:
+    return distort.rotate(photo, float(lot.choice([-20, 20])))
+
+
+def _filters(photo: Image.Image, lot: np.random.Generator, _: Scene) -> Image.Image:
+    return distort.vignette(distort.colour_filter(photo, str(lot.choice(list(distort.FILTERS)))), 0.5)
+
+
+def _occlusion(photo: Image.Image, lot: np.random.Generator, scene: Scene) -> Image.Image:
+    shape = "rectangle" if lot.random() < 0.5 else "blobs"
+    return distort.occlude(photo, 0.3, shape, lot, scene() if lot.random() < 0.5 else None)
+
+
+SLICES: Mapping[str, Distortion] = {
+    "zoom-out-2": _zoom_out(1 / 2),
+    "zoom-out-3": _zoom_out(1 / 3),
+    "low-light": _low_light,
+    "blur": _blur,
+    "webcam": _webcam,
+    "jpeg-25": _jpeg,
+    "filters": _filters,
+    "rotation-20": _rotation,
+    "occlusion-30": _occlusion,
+}
+"""Every slice by its name."""
+
+
+def pixels(root: Path, records: Sequence[PhotoRecord], side: int, name: str) -> Iterator[np.ndarray]:
+    """Yield the photos of one slice as the model sees them, batch by batch; nothing is kept on disk.
+
+    The scenes that photos are put into are other photos of the group misc among the records; where there is
+    none, the photo's own blurred surroundings are.
+
+    Args:
+        root: folder of groups the records' paths start from.
+        records: which photos, in which order.
+        side: pixels of each side of the model's input.
+        name: of the slice.
+
+    Yields:
+        Shape (up to BATCH, side, side, 3), uint8, RGB.
+
+    Raises:
+        KeyError: there is no such slice.
+        TrainError: a photo is no longer there, or no longer a photo.
+    """
+    distortion = SLICES[name]
+    scenes = [record for record in records if record.group == SCENES]
+
+    def work(record: PhotoRecord) -> np.ndarray:
+        lot = np.random.default_rng(int(record.sha256[:16], 16))
+        chosen = _another(record, scenes, lot)
+        photo = _open(root, record)
+        return resize(distortion(photo, lot, lambda: _open(root, chosen) if chosen else None), side)
+
+    ahead: deque[list[Future[np.ndarray]]] = deque()
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(records), BATCH):
+            # The next batch is made while the caller works on this one.
+            ahead.append([pool.submit(work, record) for record in records[start : start + BATCH]])
+            if len(ahead) > 1:
+                yield _stack(ahead.popleft())
+        while ahead:
+            yield _stack(ahead.popleft())
+
+
+def _another(
+    record: PhotoRecord, scenes: Sequence[PhotoRecord], lot: np.random.Generator
+) -> PhotoRecord | None:
+    """Draw a scene that is not the photo itself."""
+    first = int(lot.integers(max(1, len(scenes))))
+    drawn = [*scenes[first : first + 2], *scenes[:1]]
+    return next((scene for scene in drawn if scene.sha256 != record.sha256), None)
+
+
+def _stack(batch: Sequence[Future[np.ndarray]]) -> np.ndarray:
+    return np.stack([photo.result() for photo in batch])
+
+
+def _open(root: Path, record: PhotoRecord) -> Image.Image:
+    try:
+        return decode(root / record.path)
+    except PhotoError as error:
+        raise TrainError(f"{root / record.path} has changed: {error}") from error
