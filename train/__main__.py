@@ -1,4 +1,4 @@
-"""Training in a terminal: `python -m train run|tune --photos DIR`, `compare RUN RUN`, `fetch --out DIR`.
+"""The command line: `python -m train check|run|tune --photos DIR`, `compare RUN RUN`, `fetch --out DIR`.
 
 Exit code 0 when it is done, 1 with a sentence when it cannot be, 130 when it was stopped by Ctrl-C.
 """
@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from train.checks_decisions import DECISIONS
+from train.checks_policy import POLICY
 from train.config import BACKBONES, OPENIMAGES, QUICK, Places, TrainConfig, TrainError, read_config
 
 if TYPE_CHECKING:
@@ -64,6 +66,15 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("runs", type=Path, nargs=2, metavar="RUN", help="run folder of a finished run")
     compare.add_argument("--out", type=Path, default=Path("runs"), help="where the comparison's folder goes")
 
+    check = commands.add_parser("check", help="what is wrong with these photos, and may training go on")
+    check.set_defaults(do=_check)
+    _add_photos(check)
+    check.add_argument("--wild", type=Path, help="folder of groups that share no photo with the others")
+    check.add_argument("--out", type=Path, default=Path("checks"), help="where the report goes")
+    check.add_argument("--weights", type=Path, default=places.weights, help="file of the pretrained backbone")
+    check.add_argument("--backbone", choices=BACKBONES, default=TrainConfig().backbone)
+    check.add_argument("--against", type=Path, help="folder of a run, to tell how its photos differ")
+
     fetch = commands.add_parser("fetch", help="get a public set of photos from the Hugging Face hub")
     fetch.set_defaults(do=_fetch)
     fetch.add_argument("--out", type=Path, default=Path("photos"), help="where the folders of groups go")
@@ -74,16 +85,42 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_inputs(command: argparse.ArgumentParser) -> None:
-    config = TrainConfig()
+def _add_photos(command: argparse.ArgumentParser) -> None:
     command.add_argument("--photos", type=Path, required=True, help="folder of groups: cat*, dog, selfie …")
     command.add_argument("--people", type=Path, help="folder of groups as people send them, for choosing")
+    command.add_argument("--decisions", type=Path, default=DECISIONS, help="CSV of decisions about photos")
+    command.add_argument("--policy", type=Path, default=POLICY, help="TOML file: which findings are errors")
+
+
+def _add_inputs(command: argparse.ArgumentParser) -> None:
+    config = TrainConfig()
+    _add_photos(command)
     command.add_argument("--out", type=Path, default=Path("runs"), help="where run folders go")
     command.add_argument("--quick", action="store_true", help="a few hundred photos, smaller, two epochs")
-    command.add_argument("--skip-unreadable", action="store_true", help="go on without unusable files")
+    command.add_argument("--override-checks", action="store_true", help="go on whatever the checks find")
     command.add_argument("--side", type=int, help=f"pixels of the model's square input ({config.side})")
     command.add_argument("--epochs", type=int, help=f"epochs of fine-tuning ({config.epochs})")
     command.add_argument("--seed", type=int, help=f"of whatever is drawn by lot ({config.seed})")
+
+
+def _check(options: argparse.Namespace, _: str) -> int:
+    from train import checks
+
+    folders = checks.folders(options.photos, options.wild, options.people)
+    checked = checks.check(
+        checks.Request(
+            places=folders,
+            decisions=options.decisions,
+            policy=options.policy,
+            backbone=options.backbone,
+            weights=options.weights,
+            cache=Places.from_env().cache,
+            against=options.against,
+        )
+    )
+    checks.report(checked.verdict, folders, options.out)
+    print(f"{checked.verdict}\nMore: {options.out / checks.PAGE}")
+    return 1 if checked.verdict.errors else 0
 
 
 def _changes(options: argparse.Namespace) -> dict[str, Any]:
@@ -101,7 +138,9 @@ def _inputs(options: argparse.Namespace, command: str) -> "pipeline.Inputs":
         wild=options.wild,
         people=options.people,
         out=options.out,
-        skip_unreadable=options.skip_unreadable,
+        decisions=options.decisions,
+        policy=options.policy,
+        override_checks=options.override_checks,
         command=command,
     )
 
@@ -133,7 +172,9 @@ def _tune(options: argparse.Namespace, command: str) -> int:
     )
     weights = backbones[read_config(best)["backbone"]]
     given = {"--photos": options.photos, "--people": options.people, "--config": best, "--weights": weights}
-    words = [str(word) for pair in given.items() if pair[1] for word in pair]
+    given |= {"--decisions": options.decisions, "--policy": options.policy}
+    words = [str(word) for pair in given.items() if pair[1] not in (None, DECISIONS, POLICY) for word in pair]
+    words += ["--override-checks"] if options.override_checks else []
     print(f"Next: {shlex.join(['python', '-m', 'train', 'run', *words])}")
     return 0
 

@@ -10,24 +10,17 @@ import csv
 import dataclasses
 import hashlib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
-import imagehash
 import numpy as np
-from PIL import ImageOps
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
-from tqdm import tqdm
 
 from cat_model import photo as photo_module
 from cat_model.bundle import sha256
 from cat_model.photo import PhotoError, decode, resize
 from train.config import TrainError
+from train.looks import PhotoRecord, Refusal, in_threads, look
 
 TRAIN, VALIDATION, TEST, WILD, PEOPLE = "train", "validation", "test", "wild", "people"
 CHOOSING = (VALIDATION, PEOPLE)
@@ -35,57 +28,14 @@ CHOOSING = (VALIDATION, PEOPLE)
 FOLDS = 20
 TEST_FOLDS, VALIDATION_FOLDS = 4, 4
 """Of 20 parts: the threshold, and the lower end of the test's intervals, each need hundreds of cats."""
-NEAR = 6
-"""Photos whose 64-bit perceptual hashes differ in at most so many bits count as near-duplicates."""
-
-T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class PhotoRecord:
-    """One photo of the manifest.
-
-    Attributes:
-        path: file, relative to the folder of groups.
-        group: name of its folder.
-        sha256: of the file's bytes.
-        bytes: size of the file.
-        width: pixels, upright.
-        height: pixels, upright.
-        phash: perceptual hash, 16 hexadecimal digits (J. Zauner, 2010, through `imagehash`).
-        mirrored: perceptual hash of the mirrored photo.
-        split: "train", "validation", "test", "wild" or "people"; empty until it is assigned.
-    """
-
-    path: str
-    group: str
-    sha256: str
-    bytes: int
-    width: int
-    height: int
-    phash: str
-    mirrored: str
-    split: str = ""
-
-    @property
-    def is_cat(self) -> bool:
-        """Whether the photo's group is a positive one."""
-        return self.group.startswith("cat")
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A file that is not a usable photo, and why."""
-
-    path: str
-    reason: str
-
-
-def scan(root: Path) -> tuple[list[PhotoRecord], list[Refusal]]:
+def scan(root: Path, cache: Path | None = None) -> tuple[list[PhotoRecord], list[Refusal]]:
     """Read every file of every group.
 
     Args:
         root: folder of groups; hidden files and folders are passed over.
+        cache: folder that keeps what was seen, so that an unchanged file is not read again; or None.
 
     Returns:
         The photos, sorted by path, and the files that could not be read as photos.
@@ -93,39 +43,20 @@ def scan(root: Path) -> tuple[list[PhotoRecord], list[Refusal]]:
     Raises:
         TrainError: there is no such folder, or no group with photos, or no cats, or only cats.
     """
-    if not root.is_dir():
-        raise TrainError(f"There is no folder {root}. `python -m train fetch` gets a public set of photos.")
-    paths = sorted(
-        path.relative_to(root)
-        for path in root.glob("*/**/*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )
-    results = _in_threads(lambda path: _read(root, path), paths, "reading photos")
-    records = [result for result in results if isinstance(result, PhotoRecord)]
-    if {record.is_cat for record in records} != {True, False}:
+    looks, refusals = look(root, cache)
+    records = [look.record for look in looks]
+    require_both(root, records)
+    return records, refusals
+
+
+def require_both(root: Path, records: Iterable[PhotoRecord]) -> None:
+    """Raise TrainError unless there are photos of cats and of something else."""
+    groups = {record.group: record.is_cat for record in records}
+    if set(groups.values()) != {True, False}:
         raise TrainError(
             f"{root} must hold one folder a group, with photos in at least one named cat… and one other; "
-            f"found {sorted({record.group for record in records}) or 'no photos'}."
+            f"found {sorted(groups) or 'no photos'}."
         )
-    return records, [result for result in results if isinstance(result, Refusal)]
-
-
-def _read(root: Path, path: Path) -> PhotoRecord | Refusal:
-    try:
-        data = (root / path).read_bytes()
-        image = decode(data)
-    except (PhotoError, OSError) as error:
-        return Refusal(str(path), str(error))
-    return PhotoRecord(
-        path=path.as_posix(),
-        group=path.parts[0],
-        sha256=sha256(data),
-        bytes=len(data),
-        width=image.width,
-        height=image.height,
-        phash=str(imagehash.phash(image)),
-        mirrored=str(imagehash.phash(ImageOps.mirror(image))),
-    )
 
 
 def sample(records: Sequence[PhotoRecord], per_group: int, seed: int) -> list[PhotoRecord]:
@@ -154,33 +85,12 @@ def assign_splits(records: Sequence[PhotoRecord], seed: int) -> list[PhotoRecord
             raise TrainError(f"Group {group} has {few} photos; {FOLDS} are needed to split it.")
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     splits = np.full(len(records), TRAIN, dtype=object)
-    for fold, (_, members) in enumerate(folds.split(groups, groups, near_duplicates(records))):
+    for fold, (_, members) in enumerate(folds.split(groups, groups, [record.family for record in records])):
         if fold < TEST_FOLDS:
             splits[members] = TEST
         elif fold < TEST_FOLDS + VALIDATION_FOLDS:
             splits[members] = VALIDATION
     return [dataclasses.replace(r, split=str(s)) for r, s in zip(records, splits, strict=True)]
-
-
-def near_duplicates(records: Sequence[PhotoRecord]) -> np.ndarray:
-    """Number the families of near-duplicates by perceptual hash.
-
-    Returns:
-        Shape (N,), int: photos with the same number are linked by near-duplicates.
-    """
-    hashes = np.array([int(record.phash, 16) for record in records], dtype=np.uint64)
-    mirrored = np.array([int(record.mirrored, 16) for record in records], dtype=np.uint64)
-    rows, columns = [], []
-    for index, value in enumerate(hashes):
-        later = slice(index + 1, None)
-        near = np.bitwise_count(hashes[later] ^ value) <= NEAR
-        near |= np.bitwise_count(mirrored[later] ^ value) <= NEAR
-        found = np.flatnonzero(near) + index + 1
-        columns.append(found)
-        rows.append(np.full(len(found), index))
-    row, column = np.concatenate(rows), np.concatenate(columns)
-    links = coo_array((np.ones(len(row), dtype=bool), (row, column)), shape=(len(records),) * 2)
-    return connected_components(links, directed=False)[1]
 
 
 def fingerprint(records: Iterable[PhotoRecord]) -> str:
@@ -219,7 +129,7 @@ def pixels(root: Path, records: Sequence[PhotoRecord], side: int, cache: Path) -
             except PhotoError as error:
                 raise TrainError(f"{root / records[index].path} has changed: {error}") from error
 
-        _in_threads(fill, range(len(records)), "resizing photos")
+        in_threads(fill, range(len(records)), "resizing photos")
         array.flush()
         partial.rename(path)
     return np.load(path, mmap_mode="r")
@@ -245,10 +155,3 @@ def read_manifest(path: Path) -> list[PhotoRecord]:
             PhotoRecord(**{**row, **{name: int(row[name]) for name in ("bytes", "width", "height")}})
             for row in csv.DictReader(file)
         ]
-
-
-def _in_threads(work: Callable[..., T], items: Sequence, title: str) -> list[T]:
-    """Map over items on all cores (Pillow decodes outside Python's lock) with a progress bar."""
-    with ThreadPoolExecutor() as pool:
-        done = pool.map(work, items)
-        return list(tqdm(done, total=len(items), desc=title, unit="photo", leave=False, disable=None))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 
 from cat_model.bundle import sha256
 from cat_model.files import write_durably
-from train import answers, dataset, evaluate, fit, model, plots, report, stress
+from train import answers, checks, dataset, evaluate, fit, model, plots, report, stress
 from train.answers import ANSWERS
 from train.config import Places, TrainConfig, TrainError
 from train.dataset import CHOOSING, PEOPLE, TEST, TRAIN, VALIDATION, WILD, PhotoRecord
@@ -32,7 +33,9 @@ class Inputs:
         wild: folder of groups from other sources, only ever measured on; or None.
         people: folder of photos as people send them, for choosing and not for learning; or None.
         out: folder that run folders are made in.
-        skip_unreadable: whether to go on without files that are not usable photos.
+        decisions: file of what a person decided about photos, or None.
+        policy: file that says which findings of the checks stop the training.
+        override_checks: whether to go on in spite of them, without files that are not usable photos.
         command: the command line, for the record.
     """
 
@@ -40,7 +43,9 @@ class Inputs:
     wild: Path | None
     people: Path | None
     out: Path
-    skip_unreadable: bool
+    decisions: Path | None
+    policy: Path
+    override_checks: bool
     command: str
 
 
@@ -53,7 +58,7 @@ def run(inputs: Inputs, config: TrainConfig, places: Places) -> Run:
     Raises:
         TrainError: the photos or the weights do not do.
     """
-    current = begin(inputs, config, places, collect(inputs, config))
+    current = begin(inputs, config, places, collect(inputs, config, places))
     if (current.folder / SUMMARY).exists():
         print(f"{current.folder} is finished already.")
         return Run.read(current.folder)
@@ -74,11 +79,13 @@ class Photos:
         records: photos to learn from, in their splits.
         wild: photos from other sources.
         people: photos as people send them.
+        report: folder of what the checks found in them.
     """
 
     records: Sequence[PhotoRecord]
     wild: Sequence[PhotoRecord]
     people: Sequence[PhotoRecord]
+    report: Path
 
     @property
     def fingerprint(self) -> str:
@@ -119,35 +126,47 @@ def tracked(tracker: Tracker) -> Iterator[Tracker]:
     tracker.end("FINISHED")
 
 
-def collect(inputs: Inputs, config: TrainConfig) -> Photos:
-    """Read the photos and split those to learn from.
+def collect(inputs: Inputs, config: TrainConfig, places: Places) -> Photos:
+    """Check the photos, follow what was decided about them, and split those to learn from.
 
     Raises:
         TrainError: they do not do.
     """
-    records = _readable(inputs.photos, inputs.skip_unreadable)
-    if config.per_group is not None:
-        records = dataset.sample(records, config.per_group, config.seed)
-    others = [
-        [dataclasses.replace(record, split=split) for record in _readable(root, inputs.skip_unreadable)]
-        if root
-        else []
-        for split, root in ((WILD, inputs.wild), (PEOPLE, inputs.people))
-    ]
-    return Photos(dataset.assign_splits(records, config.seed), *others)
-
-
-def _readable(root: Path, skip_unreadable: bool) -> list[PhotoRecord]:
-    records, refusals = dataset.scan(root)
-    listed = "\n".join(f"  {refusal.path}: {refusal.reason}" for refusal in refusals)
-    if refusals and not skip_unreadable:
-        raise TrainError(
-            f"{len(refusals)} files in {root} are not usable photos:\n{listed}\n"
-            "Mend or remove them, or go on without them: --skip-unreadable."
+    folders = checks.folders(inputs.photos, inputs.wild, inputs.people)
+    shown = inputs.out / "checks"
+    checked = checks.check(
+        checks.Request(
+            places=folders,
+            decisions=inputs.decisions,
+            policy=inputs.policy,
+            backbone=config.backbone,
+            weights=places.weights,
+            cache=places.cache,
+            against=_last_run(inputs.out),
+            per_group=config.per_group,
+            seed=config.seed,
         )
-    if refusals:
-        print(f"Going on without {len(refusals)} files in {root}:\n{listed}")
-    return records
+    )
+    checks.report(checked.verdict, folders, shown)
+    print(f"{checked.verdict}\nMore: {shown / checks.PAGE}")
+    if checked.verdict.errors and not inputs.override_checks:
+        said = "; ".join(str(problem) for problem in checked.verdict.errors)
+        raise TrainError(
+            f"These photos are not good enough to learn from: {said}. Look at {shown / checks.PAGE}, mend "
+            f"them or decide about them in {inputs.decisions or 'a file given by --decisions'}, or go on as "
+            "they are, without what cannot be read: --override-checks."
+        )
+    wild, people = (
+        [dataclasses.replace(record, split=split) for record in checked.records.get(split, ())]
+        for split in (WILD, PEOPLE)
+    )
+    return Photos(dataset.assign_splits(checked.records[checks.PHOTOS], config.seed), wild, people, shown)
+
+
+def _last_run(out: Path) -> Path | None:
+    """Return the run folder whose checks were written last, or None."""
+    finished = [path.parent for path in out.glob(f"*/{RUN}") if (path.parent / checks.VERDICT).exists()]
+    return max(finished, key=lambda folder: (folder / checks.VERDICT).stat().st_mtime, default=None)
 
 
 def _describe(weights: Path | None) -> str:
@@ -167,6 +186,7 @@ def _new(
     dataset.write_manifest(folder / "manifest.csv", photos.records)
     dataset.write_manifest(folder / "wild.csv", photos.wild)
     dataset.write_manifest(folder / "people.csv", photos.people)
+    shutil.copytree(photos.report, folder, dirs_exist_ok=True)
     tracker = Tracker.start(places.tracking_uri, folder.name, parent)
     current = Run(
         folder=folder,
@@ -189,6 +209,7 @@ def _new(
     tracker.tag("data_fingerprint", current.data)
     tracker.tag("command", current.command)
     tracker.file(folder / "manifest.csv")
+    tracker.file(folder / checks.VERDICT)
     current.write()
     return current
 

@@ -118,7 +118,7 @@ def search(
     inputs = dataclasses.replace(inputs, wild=None)
     base = dataclasses.replace(base, backbone=next(iter(backbones)))
     space = {"backbone": tuple(backbones)} | {name: SPACE[name] for name in SPACE if name not in fixed}
-    photos = pipeline.collect(inputs, base)
+    photos = pipeline.collect(inputs, base, dataclasses.replace(places, weights=backbones[base.backbone]))
     content = json.dumps([dataclasses.asdict(base), space, photos.fingerprint])
     folder = inputs.out / f"tune-{sha256(content.encode())[:8]}"
     with pipeline.tracked(_tracker(folder, places)) as tracker:

@@ -10,7 +10,9 @@ from train.dataset import PhotoRecord
 
 
 def record(number, split):
-    return PhotoRecord(f"cat/{number}.jpg", "cat", sha256(str(number).encode()), 1, 1, 1, "0", "0", split)
+    return PhotoRecord(
+        f"cat/{number}.jpg", "cat", sha256(str(number).encode()), 1, 1, 1, "0", "0", split=split
+    )
 
 
 RECORDS = [record(n, ("train", "train", "train", "validation", "test")[n % 5]) for n in range(2000)]

@@ -9,6 +9,7 @@ import pytest
 from tests import generated_photos
 from train import __main__ as train_line
 from train import pipeline, tune
+from train.checks_policy import POLICY
 from train.config import Places, TrainConfig, TrainError, read_config
 from train.pipeline import Inputs
 
@@ -31,13 +32,15 @@ def search(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(tune.stress, "SLICES", {"jpeg-25": tune.stress.SLICES["jpeg-25"]})
     places = Places(weights=None, tracking_uri=f"sqlite:///{photos / 'mlflow.db'}", cache=photos / "cache")
 
-    def searched(trials, hours=1.0, people="people", backbones=TINY):
+    def searched(trials, hours=1.0, people="people", backbones=TINY, override_checks=False):
         inputs = Inputs(
             photos=photos / "photos",
             wild=None,
             people=photos / people if people else None,
             out=tmp_path / "runs",
-            skip_unreadable=False,
+            decisions=None,
+            policy=POLICY,
+            override_checks=override_checks,
             command="python -m train tune",
         )
         return tune.search(inputs, BASE, tuple(FIXED), backbones, tune.Budget(trials, hours), places)
@@ -144,6 +147,20 @@ def test_what_no_configuration_can_mend_ends_the_search_in_words(search, tmp_pat
         search(trials=2, backbones={"tiny": tmp_path / "none.h5"})
     with pytest.raises(TrainError, match="no backbone"):
         search(trials=2, backbones={"enormous": None})
+
+
+def test_photos_that_do_not_pass_the_checks_stop_the_search_before_its_first_trial(search, learned, photos):
+    first = sorted((photos / "photos" / "cat").glob("*"))[0]
+    leak = photos / "people" / "cat" / "leak.png"
+    leak.write_bytes(first.read_bytes())
+    try:
+        with pytest.raises(TrainError, match=rf"two folders.*photos/cat/{first.name}.*--override-checks"):
+            search(trials=1)
+        assert not learned[0]
+        trial = search(trials=1, override_checks=True).parent.glob("trials/*/checks.json")
+    finally:
+        leak.unlink()
+    assert [json.loads(path.read_text())["passed"] for path in trial] == [False]
 
 
 def test_a_file_that_is_no_configuration_is_named(tmp_path):

@@ -1,0 +1,219 @@
+"""Planted faults are found; a decision is followed; what was checked once is not checked again."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from benchmarks.checks import found, plant
+from cat_model.bundle import sha256
+from tests import generated_photos
+from train import __main__ as line
+from train import checks, checks_labels, looks
+from train.checks_policy import POLICY, read_policy
+from train.config import TrainError
+
+
+def colours(pixels: np.ndarray) -> np.ndarray:
+    """Features that are there without any weights: a coarse histogram of colours."""
+    bins = np.clip(pixels // 52, 0, 4).astype(int) @ [25, 5, 1]
+    return np.stack([np.bincount(each.ravel(), minlength=125) for each in bins]) / bins[0].size
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_features():
+    """No network is needed to try the checks."""
+    with pytest.MonkeyPatch.context() as patch:
+        frozen = checks_labels.Embedder("colours", lambda: colours)
+        patch.setattr(checks_labels, "embedder", lambda *_: frozen)
+        yield
+
+
+@pytest.fixture(scope="module")
+def planted(tmp_path_factory):
+    """A folder of generated pictures with faults, and where they are."""
+    root = generated_photos.write(tmp_path_factory.mktemp("planted"), 60)
+    return root, plant(root, swapped=6, exact=6, near=10, corrupt=4, blank=3)
+
+
+@pytest.fixture(scope="module")
+def request_(planted, tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+    return checks.Request({checks.PHOTOS: planted[0]}, None, POLICY, "tiny", None, cache)
+
+
+@pytest.fixture(scope="module")
+def checked(request_):
+    return checks.check(request_)
+
+
+def problem(checked, kind):
+    (one,) = [each for each in checked.verdict.problems if each.kind == kind]
+    return one
+
+
+def decide(path, *lines):
+    path.write_text("\n".join(["sha256,decision,group,note", *lines]))
+    return path
+
+
+def test_planted_faults_are_found(checked, planted):
+    counts = found(checked.verdict, planted[1])
+    for kind in ("corrupt", "blank", "exact duplicates", "near duplicates"):
+        assert counts[kind][0] == counts[kind][1] > 0, kind
+    (labels,) = [count for kind, count in counts.items() if "labels" in kind]
+    assert labels[0] >= 0.85 * labels[1]
+
+
+def test_unreadable_files_are_errors_and_come_first(checked):
+    assert checked.verdict.problems[0].kind == "unreadable"
+    assert "unreadable" in {error.kind for error in checked.verdict.errors}
+    assert problem(checked, "near_duplicate").severity == "warning"
+
+
+def test_worst_labels_come_first(checked):
+    scores = [finding.score for finding in problem(checked, "label").findings]
+    assert scores == sorted(scores)
+
+
+def test_a_second_check_decodes_nothing_and_embeds_nothing(request_, checked, monkeypatch):
+    for module in (looks, checks_labels):
+        monkeypatch.setattr(module, "decode", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(checks_labels, "suspects", lambda *_: pytest.fail("checked again"))
+    assert checks.check(request_) == checked
+
+
+def test_only_a_changed_file_is_decoded_again(request_, checked, planted, monkeypatch):
+    decoded, true = [], looks.decode
+    monkeypatch.setattr(looks, "decode", lambda data: decoded.append(data) or true(data))
+    added = planted[0] / "dog" / "added.png"
+    generated_photos.draw("dog", np.random.default_rng(99)).save(added)
+    try:
+        again = checks.check(request_)
+    finally:
+        added.unlink()
+    assert decoded == [decoded[0]]
+    assert again.verdict.photos[checks.PHOTOS] == checked.verdict.photos[checks.PHOTOS] + 1
+
+
+def test_decisions_drop_relabel_and_silence(request_, checked, tmp_path):
+    dropped, relabelled, kept = (finding.sha256 for finding in problem(checked, "label").findings[:3])
+    broken = [finding.sha256 for finding in problem(checked, "unreadable").findings]
+    path = decide(
+        tmp_path / "decisions.csv",
+        f"{dropped},drop,,",
+        f"{relabelled},relabel,selfie,",
+        f"{kept},keep,,",
+        *(f"{each},drop,," for each in broken if each),
+        f"{'0' * 64},drop,,not here",
+    )
+    after = checks.check(dataclasses.replace(request_, decisions=path))
+    records = {record.sha256: record for record in after.records[checks.PHOTOS]}
+    assert dropped not in records
+    assert records[relabelled].group == "selfie"
+    assert records[kept].group == records[kept].path.split("/")[0]
+    assert kept not in {f.sha256 for each in after.verdict.problems for f in each.findings}
+    assert all(
+        not f.sha256 for each in after.verdict.problems if each.kind == "unreadable" for f in each.findings
+    )
+    assert any("000000000000…" in note for note in after.verdict.notes)
+
+
+def test_the_same_picture_in_two_groups_or_in_two_folders_stops_training(tmp_path):
+    root, wild, people = (
+        generated_photos.write(tmp_path / name, 12, seed) for name, seed in (("a", 1), ("b", 2), ("c", 3))
+    )
+    cat, misc, dog = (sorted((root / group).glob("*"))[0] for group in ("cat", "misc", "dog"))
+    Image.open(cat).resize((80, 80)).save(root / "dog" / "cat.png")
+    (wild / "misc" / "leak.png").write_bytes(misc.read_bytes())
+    Image.open(dog).resize((80, 80)).save(people / "dog" / "leak.png")
+    places = checks.folders(root, wild, people)
+    checked = checks.check(checks.Request(places, None, POLICY, "tiny", None, tmp_path / "cache"))
+    errors = {error.kind: error for error in checked.verdict.errors}
+    both = {finding.path for finding in errors["two_groups"].findings}
+    assert both == {f"photos/cat/{cat.name}", "photos/dog/cat.png"}
+    assert {(leak.path, leak.related) for leak in errors["leak"].findings} == {
+        (f"photos/misc/{misc.name}", ("wild/misc/leak.png",)),
+        (f"photos/dog/{dog.name}", ("people/dog/leak.png",)),
+    }
+
+
+def test_photos_unlike_the_last_runs_are_reported(request_, checked, planted, tmp_path):
+    last = tmp_path / "run"
+    checks.report(checked.verdict, request_.places, last)
+    same = checks.check(dataclasses.replace(request_, against=last))
+    assert "drift" not in {each.kind for each in same.verdict.problems}
+    dark = generated_photos.write(tmp_path / "dark", 60, seed=5)
+    for path in dark.glob("*/*"):
+        Image.open(path).point(lambda value: value // 2).save(path)
+    other = checks.check(dataclasses.replace(request_, places={checks.PHOTOS: dark}, against=last))
+    assert "brightness" in {finding.path for finding in problem(other, "drift").findings}
+    with pytest.raises(TrainError, match="to compare with"):
+        checks.check(dataclasses.replace(request_, against=tmp_path / "nothing"))
+
+
+def test_a_small_group_is_reported(tmp_path):
+    root = generated_photos.write(tmp_path / "photos", 30)
+    for path in sorted((root / "dog").glob("*"))[:27]:
+        path.unlink()
+    checked = checks.check(checks.Request({checks.PHOTOS: root}, None, POLICY, "tiny", None, tmp_path / "c"))
+    assert [finding.path for finding in problem(checked, "balance").findings] == ["dog"]
+    assert any("Labels were not checked" in note for note in checked.verdict.notes)
+
+
+def test_the_policy_makes_an_error_a_warning(request_, tmp_path):
+    policy = tmp_path / "policy.toml"
+    policy.write_text("[unreadable]\ntolerated = 1\n")
+    verdict = checks.check(dataclasses.replace(request_, policy=policy)).verdict
+    assert "unreadable" not in {error.kind for error in verdict.errors}
+    assert "unreadable" in {each.kind for each in verdict.problems}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[nothing]\nx = 1", "no check"),
+        ("[dark]\nx = 1", "has no 'x'"),
+        ("[dark]\ntolerated = 'a'", "a number"),
+    ],
+)
+def test_a_policy_that_means_nothing_is_refused(tmp_path, text, said):
+    (tmp_path / "policy.toml").write_text(text)
+    with pytest.raises(TrainError, match=said):
+        read_policy(tmp_path / "policy.toml")
+
+
+def test_the_page_shows_thumbnails_and_needs_no_other_file(request_, checked, tmp_path):
+    checks.report(checked.verdict, request_.places, tmp_path)
+    page = (tmp_path / checks.PAGE).read_text()
+    assert set(re.findall(r'(?:src|href)="(.{22})', page)) == {"data:image/jpeg;base64"}
+    assert page.index('class="error"') < page.index('class="warning"')
+    verdict = json.loads((tmp_path / checks.VERDICT).read_text())
+    assert verdict["passed"] is False
+    assert {each["kind"] for each in verdict["problems"]} == {each.kind for each in checked.verdict.problems}
+    before = (tmp_path / checks.PAGE).stat().st_mtime_ns
+    checks.report(checked.verdict, request_.places, tmp_path)
+    assert (tmp_path / checks.PAGE).stat().st_mtime_ns == before
+
+
+def test_names_of_files_cannot_write_into_the_page(tmp_path):
+    root = generated_photos.write(tmp_path / "photos", 4)
+    (root / "cat" / "<script>x.jpg").write_bytes(b"no photo")
+    checked = checks.check(checks.Request({checks.PHOTOS: root}, None, POLICY, "tiny", None, tmp_path / "c"))
+    checks.report(checked.verdict, {checks.PHOTOS: root}, tmp_path)
+    assert "<script>" not in (tmp_path / checks.PAGE).read_text()
+
+
+def test_in_a_terminal_errors_give_code_1_and_a_decision_mends_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CAT_CACHE", str(tmp_path / "cache"))
+    root = generated_photos.write(tmp_path / "photos", 4)
+    (root / "cat" / "broken.jpg").write_bytes(b"no photo")
+    command = ["check", "--photos", str(root), "--out", str(tmp_path / "report")]
+    assert line.main(command) == 1
+    assert "error: files that are no usable photos: 1 (photos/cat/broken.jpg)" in capsys.readouterr().out
+    decided = decide(tmp_path / "decided.csv", f"{sha256(b'no photo')},drop,,")
+    assert line.main([*command, "--decisions", str(decided)]) == 0
+    assert (tmp_path / "report" / "checks.html").exists()
