@@ -26,7 +26,7 @@ HEAD_EPOCH = 1_000
 EVIDENCE_PHOTOS = 2_000
 """How many photos the head of a detector's backbone is fitted to."""
 
-AVERAGES = (0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
+AVERAGES = (0.4, 0.7, 1.0)
 """Shares of the fine-tuned weights that are tried when they are averaged with those before."""
 
 
