@@ -8,7 +8,7 @@ the end stands what the model is to reach, and what it does.
 """
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from benchmarks.targets import TARGETS
 from cat_model.bundle import Bundle
 from cat_model.settings import Settings
 from export import gate, yardstick
-from export.measure import answer, false_cat
+from export.measure import WORKERS, false_cat, judge
 from export.reference import Reference
 from train import dataset, evaluate, stress
 from train.dataset import TEST, PhotoRecord
@@ -42,16 +42,16 @@ def photos(bundle: Bundle, folder: Path) -> tuple[str, list[PhotoRecord]]:
 
 def measure(predictor: cat_model.Predictor, folder: Path, records: Sequence[PhotoRecord]) -> Metrics:
     """Judge photos of a folder of groups and return the metrics at the model's threshold."""
-    verdicts = predictor.predict_many(folder / record.path for record in records)
-    return _metrics(predictor.bundle, (verdict.probability for verdict in verdicts), records)
+    probabilities = judge(predictor, (folder / record.path for record in records))
+    return _metrics(predictor.bundle, probabilities, records)
 
 
-def measure_stressed(bundle: Bundle, folder: Path, records: Sequence[PhotoRecord]) -> dict[str, Metrics]:
+def measure_stressed(
+    predictor: cat_model.Predictor, folder: Path, records: Sequence[PhotoRecord]
+) -> dict[str, Metrics]:
     """Judge every stress slice of photos and return each one's metrics."""
     return {
-        name: _metrics(
-            bundle, answer(bundle.model, stress.pixels(folder, records, bundle.side, name)), records
-        )
+        name: _metrics(predictor.bundle, judge(predictor, stress.photos(folder, records, name)), records)
         for name in stress.SLICES
     }
 
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--stress", action="store_true", help="distort the photos of the test split, too")
     parser.add_argument("--yardstick", type=Path, help="another uint8 .tflite file to measure time against")
     options = parser.parse_args()
-    predictor = cat_model.load(Settings.from_env().bundle)
+    predictor = cat_model.load(Settings.from_env().bundle, WORKERS)
     bundle = predictor.bundle
     print(f"{bundle.version} at threshold {bundle.threshold:.3f}")
     found = {"size.megabytes": len(bundle.model) / 1e6}
@@ -85,19 +85,20 @@ def main() -> None:
         name, records = photos(bundle, folder)
         slices = {name: measure(predictor, folder, records)}
         if options.stress and name == TEST:
-            slices |= {f"{name}.{key}": m for key, m in measure_stressed(bundle, folder, records).items()}
+            slices |= {f"{name}.{key}": m for key, m in measure_stressed(predictor, folder, records).items()}
         for key, metrics in slices.items():
             print(f"{key} ({len(records)} photos of {folder})\n{_in_words(metrics)}")
             found |= figures(key, metrics)
     if options.yardstick:
         base = yardstick.read(options.yardstick)
-        found |= yardstick.measure(bundle.model, base, options.yardstick.name).for_gate()
+        twice = (bundle.manifest.get("yardstick") or {}).get("looked_twice", 0.0)
+        found |= yardstick.measure(bundle.model, base, options.yardstick.name, twice).for_gate()
     print(gate.table([gate.hold(rule, *limit, found.get(rule)) for rule, limit in TARGETS.items()]))
 
 
-def _metrics(bundle: Bundle, probabilities: Iterable[float], records: Sequence[PhotoRecord]) -> Metrics:
+def _metrics(bundle: Bundle, probabilities: np.ndarray, records: Sequence[PhotoRecord]) -> Metrics:
     groups = [record.group for record in records]
-    return evaluate.measure(np.array([*probabilities]), groups, bundle.threshold, bundle.unsure)
+    return evaluate.measure(probabilities, groups, bundle.threshold, bundle.unsure)
 
 
 def _in_words(metrics: Metrics) -> str:

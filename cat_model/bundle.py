@@ -24,6 +24,29 @@ class BundleError(ValueError):
 
 
 @dataclass(frozen=True)
+class SecondLook:
+    """How the model looks again, at tiles, where a look at the whole photo leaves it in doubt.
+
+    The logit is then `first * logit of the whole + strongest * logit of the strongest tile + bias`.
+
+    Attributes:
+        low: probability of the whole photo from which it looks again, 0 to 1.
+        high: probability from which it does not.
+        tile: share of each side of the photo that a tile takes, above 0 to 1.
+        first: weight of the whole photo's logit.
+        strongest: weight of the strongest tile's logit.
+        bias: summand.
+    """
+
+    low: float
+    high: float
+    tile: float
+    first: float
+    strongest: float
+    bias: float
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A verified bundle in memory.
 
@@ -35,6 +58,7 @@ class Bundle:
         side: pixels of each side of the model's square input.
         threshold: probability from which a photo counts as a cat, 0 to 1.
         unsure: lower and upper end of the band around the threshold that is called "not sure".
+        second_look: how the model looks again where it is in doubt; None if it never does.
     """
 
     folder: Path
@@ -44,6 +68,7 @@ class Bundle:
     side: int
     threshold: float
     unsure: tuple[float, float]
+    second_look: SecondLook | None = None
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str] = SHIPPED_BUNDLE) -> "Bundle":
@@ -100,7 +125,12 @@ class Bundle:
         low, high = band
         if not 0 <= low <= threshold <= high <= 1:
             raise BundleError(f"{folder}: threshold {threshold} and band {low} to {high} are out of order.")
-        return cls(folder, model, manifest, manifest["version"], manifest["input"]["side"], threshold, band)
+        again = manifest.get("second_look")
+        look = SecondLook(**again) if again else None
+        if look and not 0 <= look.low < look.high <= 1 >= look.tile > 0:
+            raise BundleError(f"{folder}: the second look {look} is out of order.")
+        version, side = manifest["version"], manifest["input"]["side"]
+        return cls(folder, model, manifest, version, side, threshold, band, look)
 
 
 def _identity(folder: Path) -> tuple[int, ...] | None:

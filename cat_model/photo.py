@@ -92,7 +92,7 @@ def decode(photo: Photo, limits: Limits = DEFAULT_LIMITS, at_least: int | None =
         return _from_bytes(photo, limits, at_least)
 
 
-def resize(image: Image.Image, side: int) -> np.ndarray:
+def resize(image: Image.Image, side: int, box: tuple[float, float, float, float] | None = None) -> np.ndarray:
     """Squeeze an RGB picture into the model's square: the one resize of training and serving.
 
     The whole picture is kept (a cat may sit at the edge), so its aspect ratio is not.
@@ -100,11 +100,12 @@ def resize(image: Image.Image, side: int) -> np.ndarray:
     Args:
         image: a PIL image in mode RGB, as `decode` returns it.
         side: pixels of each side of the result.
+        box: left, top, right and bottom, in pixels, of the part to show; the whole picture without it.
 
     Returns:
         Array of shape (side, side, 3), dtype uint8, RGB.
     """
-    small = image.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
+    small = image.resize((side, side), Image.Resampling.BILINEAR, box, reducing_gap=3.0)
     return np.asarray(small, dtype=np.uint8)
 
 

@@ -1,19 +1,22 @@
 """Predictor: a photo in, a Verdict out."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+from PIL import Image
 
-from cat_model.bundle import Bundle, BundleError
+from cat_model.bundle import Bundle, BundleError, SecondLook
 from cat_model.photo import DEFAULT_LIMITS, Limits, Photo, decode, resize
 from cat_model.runtime import ModelError, Outputs, Runtime
 from cat_model.settings import SHIPPED_BUNDLE
 
 CAT, NOT_A_CAT, NOT_SURE = "cat", "not a cat", "not sure"
 BATCH = 16
+FINEST = 1 / 512
+"""Half a step of the model's int8 output: how near to 0 or 1 a probability can be told."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,28 @@ class Predictor:
             PhotoError: when a batch holds a photo that cannot be used.
         """
         rest = iter(photos)
-        while batch := [self._pixels(photo) for photo in islice(rest, BATCH)]:
-            yield from map(self._verdict, self.outputs(np.stack(batch)).probability)
+        # A JPEG may be decoded at twice the model's side: whole and tiles have all the detail they can use.
+        at_least = 2 * self.bundle.side
+        while images := [decode(photo, self.limits, at_least) for photo in islice(rest, BATCH)]:
+            yield from map(self._verdict, self._probabilities(images))
+
+    def whole(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """Return the probabilities of a look at whole pictures (mode RGB), shape (N,), float64, 0 to 1."""
+        return self._look(images, None)
+
+    def strongest_tile(self, images: Sequence[Image.Image], tile: float) -> np.ndarray:
+        """Return the highest probability among five overlapping tiles of each picture.
+
+        Args:
+            images: N pictures in mode RGB.
+            tile: share of each side that a tile takes: one in each corner, one in the middle.
+
+        Returns:
+            Shape (N,), float64, 0 to 1.
+        """
+        rest = 1 - tile
+        corners = [(x, y) for x in (0.0, rest) for y in (0.0, rest)] + [(rest / 2, rest / 2)]
+        return np.max([self._look(images, (x, y, x + tile, y + tile)) for x, y in corners], axis=0)
 
     def outputs(self, pixels: np.ndarray) -> Outputs:
         """Return what the model says of pixels that are already resized.
@@ -89,18 +112,49 @@ class Predictor:
         """
         return self._runtime.run(pixels)
 
-    def _pixels(self, photo: Photo) -> np.ndarray:
-        # A JPEG may be decoded at twice the model's side: the resize then has all the detail it can use.
-        image = decode(photo, self.limits, at_least=2 * self.bundle.side)
-        return resize(image, self.bundle.side)
+    def _look(
+        self, images: Sequence[Image.Image], part: tuple[float, float, float, float] | None
+    ) -> np.ndarray:
+        """Return probabilities of pictures, or of a part of each (left, top, right, bottom, as shares)."""
+        side = self.bundle.side
+        pixels = [resize(image, side, _box(image, part) if part else None) for image in images]
+        return self.outputs(np.stack(pixels)).probability.astype(np.float64)
 
-    def _verdict(self, probability: np.float32) -> Verdict:
+    def _probabilities(self, images: Sequence[Image.Image]) -> np.ndarray:
+        """Look at each picture, and once more at those that leave a doubt."""
+        probabilities, look = self.whole(images), self.bundle.second_look
+        if look is None:
+            return probabilities
+        doubtful = np.flatnonzero((probabilities >= look.low) & (probabilities < look.high))
+        if len(doubtful):
+            tiles = self.strongest_tile([images[index] for index in doubtful], look.tile)
+            probabilities[doubtful] = combine(probabilities[doubtful], tiles, look)
+        return probabilities
+
+    def _verdict(self, probability: np.float64) -> Verdict:
         value = float(probability)
         low, high = self.bundle.unsure
         is_cat = value >= self.bundle.threshold
         unsure = low <= value < high
         label = NOT_SURE if unsure else CAT if is_cat else NOT_A_CAT
         return Verdict(value, is_cat, unsure, label, self.bundle.version)
+
+
+def logit(probabilities: np.ndarray) -> np.ndarray:
+    """Return the logits of probabilities; those that an int8 output rounds to 0 or 1 stay finite."""
+    inside = np.clip(probabilities, FINEST, 1 - FINEST)
+    return np.log(inside / (1 - inside))
+
+
+def combine(whole: np.ndarray, tiles: np.ndarray, look: SecondLook) -> np.ndarray:
+    """Return the probabilities after a second look, from those of whole pictures and of strongest tiles."""
+    together = look.first * logit(whole) + look.strongest * logit(tiles) + look.bias
+    return 1 / (1 + np.exp(-together))
+
+
+def _box(image: Image.Image, part: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+    left, top, right, bottom = part
+    return left * image.width, top * image.height, right * image.width, bottom * image.height
 
 
 def load(

@@ -286,7 +286,9 @@ def _costs(budget: Mapping[str, Any] | None) -> str:
     return (
         f"Beside `{budget['yardstick']}` in the same run, on one thread: {budget['verdict_ms']:.2f} ms "
         f"from a decoded photo of 640 × 480 to the verdict ({budget['invoke_ms']:.2f} ms of it the "
-        f"interpreter's), the yardstick's bare invoke {budget['yardstick_invoke_ms']:.2f} ms; "
+        f"interpreter's), {budget['tiles_ms']:.2f} ms more for a second look, which "
+        f"{budget['looked_twice']:.1%} of the test photos get; "
+        f"the yardstick's bare invoke {budget['yardstick_invoke_ms']:.2f} ms; "
         f"{budget['memory_mb']:.1f} MB of memory, the yardstick {budget['yardstick_memory_mb']:.1f} MB."
     )
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from cat_model.bundle import MANIFEST, Bundle, BundleError
-from cat_model.runtime import ModelError
-from export.measure import Answers, answer, batches
+from cat_model.predict import Predictor
+from export import measure
+from export.measure import Answers
 from export.reference import Reference
-from train import dataset, evaluate
+from train import evaluate
 from train.dataset import TEST, PhotoRecord
 from train.run import Run
 
@@ -53,12 +54,10 @@ def compare(run: Run, new: Answers, threshold: float, folder: Path) -> Compariso
         return Comparison(None, 0, 0, 0, 1.0, "There is no champion yet: nothing to compare with.")
     try:
         bundle, reference = Bundle.read(folder), Reference.read(folder)
-        records = run.manifest(TEST)
-        pixels = dataset.pixels(run.photos, records, bundle.side, run.cache)
-        probabilities = answer(bundle.model, batches(pixels))
-    except (BundleError, ModelError) as error:
+        probabilities = measure.judge(Predictor(bundle, measure.WORKERS), measure.paths(run, TEST))
+    except BundleError as error:
         return Comparison(None, 0, 0, 0, None, f"The champion cannot be compared: {error}")
-    counted, note = _counted(records, reference)
+    counted, note = _counted(run.manifest(TEST), reference)
     cats = evaluate.is_cat(new.groups)[counted]
     return weigh(
         bundle.version,

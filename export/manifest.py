@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cat_model import bundle
-from cat_model.bundle import SCHEMA, sha256
+from cat_model.bundle import SCHEMA, SecondLook, sha256
 from cat_model.predict import CAT, NOT_A_CAT
 from export import gate
 from export.champion import Comparison
@@ -24,6 +24,7 @@ class Verdict:
 
     Attributes:
         measured: what the exported file answers.
+        second_look: how it looks again where it is in doubt, or None.
         fairness: false "cat" by split and source of selfies.
         budget: what the file costs beside the yardstick; None where no yardstick was given.
         comparison: with the champion.
@@ -32,6 +33,7 @@ class Verdict:
     """
 
     measured: Measurement
+    second_look: SecondLook | None
     fairness: Mapping[str, Mapping[str, Rate]]
     budget: Budget | None
     comparison: Comparison
@@ -69,6 +71,7 @@ def build(run: Run, model: bytes, verdict: Verdict) -> dict[str, Any]:
         "labels": [CAT, NOT_A_CAT],
         "threshold": measured.threshold,
         "unsure": measured.unsure,
+        "second_look": dataclasses.asdict(verdict.second_look) if verdict.second_look else None,
         "metrics": _plain(measured.metrics),
         "stress": _plain(measured.stress),
         "calibration": {

@@ -1,19 +1,30 @@
 """The exported file in the runtime that serves it: its answers, its threshold, its agreement with Keras."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from tqdm import tqdm
 
+from cat_model.bundle import Bundle, SecondLook
+from cat_model.photo import Photo
+from cat_model.predict import Predictor
 from cat_model.runtime import Runtime
 from train import evaluate, stress
 from train.dataset import CHOOSING, PEOPLE, TEST, VALIDATION, WILD
 from train.evaluate import Metrics, Rate
 from train.run import Run
 
+T = TypeVar("T")
+
 BATCH = 16
+WORKERS = os.cpu_count() or 1
 BINS = 10
 MEASURED = (VALIDATION, TEST, PEOPLE, WILD)
 """The splits that are measured, where they have photos."""
@@ -72,49 +83,77 @@ class Measurement:
     mean_difference: float
 
 
-def batches(pixels: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield resized photos, shape (N, side, side, 3), uint8, in batches."""
-    for start in range(0, len(pixels), BATCH):
-        yield np.ascontiguousarray(pixels[start : start + BATCH])
+def predictor(model: bytes, side: int, look: SecondLook | None) -> Predictor:
+    """Return what serves a .tflite file that has no bundle yet; its verdicts' thresholds mean nothing."""
+    return Predictor(Bundle(Path(), model, {}, "", side, 0.5, (0.5, 0.5), look), WORKERS)
 
 
-def answer(model: bytes, photos: Iterable[np.ndarray]) -> np.ndarray:
-    """Return the probabilities that a .tflite file gives batches of resized photos, shape (N,), float32."""
-    runtime = Runtime(model, threads=os.cpu_count() or 1)
-    return np.concatenate([runtime.run(batch).probability for batch in photos])
+def in_batches(work: Callable[[list[T]], np.ndarray], items: Iterable[T]) -> np.ndarray:
+    """Let all cores work on batches of items; return their results, joined, in the items' order."""
+    rest, ahead, done = iter(items), deque[Future[np.ndarray]](), []
+    with ThreadPoolExecutor(WORKERS) as pool:
+        while batch := list(islice(rest, BATCH)):
+            ahead.append(pool.submit(work, batch))
+            if len(ahead) > WORKERS:
+                done.append(ahead.popleft().result())
+        done += [each.result() for each in ahead]
+    return np.concatenate(done)
 
 
-def plain(model: bytes, run: Run) -> dict[str, Answers]:
-    """Return a file's answers to every split of a run that has photos."""
+def judge(judging: Predictor, photos: Iterable[Photo]) -> np.ndarray:
+    """Return the probabilities that the app would give photos, shape (N,), float64."""
+
+    def work(batch: list[Photo]) -> np.ndarray:
+        return np.array([verdict.probability for verdict in judging.predict_many(batch)])
+
+    return in_batches(work, photos)
+
+
+def paths(run: Run, split: str) -> Iterator[Path]:
+    """Yield the files of a split's photos."""
+    root = run.root(split)
+    return (root / record.path for record in run.manifest(split))
+
+
+def plain(judging: Predictor, run: Run) -> dict[str, Answers]:
+    """Return the answers to every split of a run that has photos."""
     groups = {split: _groups(run, split) for split in MEASURED}
     return {
-        split: Answers(answer(model, batches(run.pixels(split))), names)
+        split: Answers(judge(judging, paths(run, split)), names)
         for split, names in groups.items()
         if len(names)
     }
 
 
-def stressed(model: bytes, run: Run) -> dict[str, Answers]:
-    """Return a file's answers to every stress slice of a run's test photos."""
+def stressed(judging: Predictor, run: Run) -> dict[str, Answers]:
+    """Return the answers to every stress slice of a run's test photos."""
     records, groups = run.manifest(TEST), _groups(run, TEST)
-    answers = {}
-    for name in tqdm(stress.SLICES, desc="stress slices", leave=False, disable=None):
-        photos = stress.pixels(run.photos, records, run.config.side, name)
-        answers[name] = Answers(answer(model, photos), groups)
-    return answers
+    slices = tqdm(stress.SLICES, desc="stress slices", leave=False, disable=None)
+    return {
+        name: Answers(judge(judging, stress.photos(run.photos, records, name)), groups) for name in slices
+    }
+
+
+def agreement(model: bytes, pixels: np.ndarray) -> np.ndarray:
+    """Return a .tflite file's probabilities for a look at resized photos (N, side, side, 3), shape (N,)."""
+    runtime = Runtime(model, WORKERS)
+    return in_batches(lambda batch: runtime.run(np.stack(batch)).probability, pixels)
 
 
 def measure(
-    answers: Mapping[str, Answers], on_stress: Mapping[str, Answers], keras_on_test: np.ndarray
+    answers: Mapping[str, Answers],
+    on_stress: Mapping[str, Answers],
+    on_test: tuple[np.ndarray, np.ndarray],
 ) -> Measurement:
     """Choose the threshold on the answers to `CHOOSING` and measure every split and slice with it.
 
     Args:
-        answers: of the exported file, for each split; validation and test are needed.
-        on_stress: of the exported file, for each stress slice.
-        keras_on_test: what the Keras model says of the same test photos, shape (N,).
+        answers: of the app with the exported file, for each split; validation and test are needed.
+        on_stress: the same for each stress slice.
+        on_test: what the exported file and the Keras model say of the same pixels of the test photos, each of
+            shape (N,).
     """
-    test = answers[TEST]
+    exported, original = on_test
     choosing = [answers[split] for split in CHOOSING if split in answers]
     probabilities = np.concatenate([each.probabilities for each in choosing])
     cats = evaluate.is_cat(np.concatenate([each.groups for each in choosing]))
@@ -132,8 +171,8 @@ def measure(
         metrics=metrics(answers),
         stress=metrics(on_stress),
         calibration={split: reliability(of) for split, of in answers.items()},
-        same_verdict=float(((test.probabilities >= threshold) == (keras_on_test >= threshold)).mean()),
-        mean_difference=float(np.abs(test.probabilities - keras_on_test).mean()),
+        same_verdict=float(((exported >= threshold) == (original >= threshold)).mean()),
+        mean_difference=float(np.abs(exported - original).mean()),
     )
 
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cat_model import bundle
+from cat_model.bundle import SecondLook
 from cat_model.files import write_durably
-from export import card, champion, fairness, gate, manifest, measure, yardstick
+from export import card, champion, fairness, gate, manifest, measure, second_look, yardstick
 from export.convert import convert
 from export.manifest import Verdict
 from export.reference import REFERENCE, Reference
@@ -64,7 +65,8 @@ def publish(order: Order) -> bool:
     run = Run.read(order.run)
     keras_model = train_model.load(run.folder / MODEL)
     converted = convert(keras_model, run.pixels(TRAIN), run.config.seed)
-    verdict = _judge(run, keras_model, converted, base, limits, order)
+    look = second_look.choose(converted, run)
+    verdict = _judge(run, keras_model, converted, look, base, limits, order)
 
     export = run.folder / "export"
     files = _files(run, converted, verdict)
@@ -81,20 +83,24 @@ def _judge(
     run: Run,
     keras_model: train_model.CatModel,
     converted: bytes,
+    look: SecondLook | None,
     base: bytes | None,
     limits: Mapping[str, float],
     order: Order,
 ) -> Verdict:
-    answers = measure.plain(converted, run)
-    on_test = keras_model.probabilities(run.pixels(TEST), run.config.batch)
-    measured = measure.measure(answers, measure.stressed(converted, run), on_test)
+    judging = measure.predictor(converted, run.config.side, look)
+    answers, pixels = measure.plain(judging, run), run.pixels(TEST)
+    on_test = measure.agreement(converted, pixels), keras_model.probabilities(pixels, run.config.batch)
+    measured = measure.measure(answers, measure.stressed(judging, run), on_test)
     comparison = champion.compare(run, answers[TEST], measured.threshold, order.target)
-    budget = yardstick.measure(converted, base, order.yardstick.name) if base else None
+    twice = second_look.share(look, on_test[0])
+    budget = yardstick.measure(converted, base, order.yardstick.name, twice) if base else None
     figures = measure.for_gate(measured, _negative_groups(run))
     figures |= {"champion.p_worse": comparison.p_worse} | (budget.for_gate() if budget else {})
     findings = gate.judge(figures, limits)
     return Verdict(
         measured=measured,
+        second_look=look,
         fairness=fairness.selfies_by_source(run, answers, measured.threshold),
         budget=budget,
         comparison=comparison,

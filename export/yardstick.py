@@ -21,6 +21,7 @@ from cat_model.bundle import Bundle
 from cat_model.predict import Predictor
 from cat_model.runtime import Runtime
 from export.gate import GateError
+from export.second_look import TILE
 
 PHOTO = (640, 480)
 """Width and height of the decoded photo whose verdict is timed."""
@@ -53,6 +54,8 @@ class Budget:
         yardstick_megabytes: size of the yardstick's file.
         yardstick_invoke_ms: median of the yardstick's invoke, taking turns with the model.
         yardstick_memory_mb: growth of a process that loads and runs the yardstick.
+        tiles_ms: what a second look at the same photo takes on top of the verdict's time.
+        looked_twice: share of test photos that get a second look, 0 to 1.
     """
 
     yardstick: str
@@ -63,12 +66,15 @@ class Budget:
     yardstick_megabytes: float
     yardstick_invoke_ms: float
     yardstick_memory_mb: float
+    tiles_ms: float = 0.0
+    looked_twice: float = 0.0
 
     def for_gate(self) -> dict[str, float]:
         """Return the ratios that the gate's rules ask for, by the rules' names."""
         return {
             "yardstick.size": self.megabytes / self.yardstick_megabytes,
-            "yardstick.time": self.verdict_ms / self.yardstick_invoke_ms,
+            "yardstick.time": (self.verdict_ms + self.looked_twice * self.tiles_ms)
+            / self.yardstick_invoke_ms,
             "yardstick.memory": self.memory_mb / self.yardstick_memory_mb,
         }
 
@@ -89,13 +95,14 @@ def read(path: Path) -> bytes:
     return model
 
 
-def measure(model: bytes, yardstick: bytes, name: str) -> Budget:
+def measure(model: bytes, yardstick: bytes, name: str, looked_twice: float = 0.0) -> Budget:
     """Measure a model against a yardstick.
 
     Args:
         model: bytes of a .tflite file that the app can serve.
         yardstick: bytes of another one, as `read` returns them.
         name: of the yardstick's file.
+        looked_twice: share of photos that get a second look, 0 to 1.
     """
     medians = {key: statistics.median(taken) for key, taken in times(model, yardstick).items()}
     return Budget(
@@ -107,6 +114,8 @@ def measure(model: bytes, yardstick: bytes, name: str) -> Budget:
         yardstick_megabytes=len(yardstick) / 1e6,
         yardstick_invoke_ms=medians["yardstick"],
         yardstick_memory_mb=memory(yardstick),
+        tiles_ms=medians["tiles"],
+        looked_twice=looked_twice,
     )
 
 
@@ -120,11 +129,11 @@ def times(model: bytes, yardstick: bytes, rounds: int = 30) -> dict[str, list[fl
 
     Returns:
         Milliseconds of each run: "yardstick" (its invoke), "invoke" (the model's), "verdict" (from a decoded
-        photo to the verdict).
+        photo to the verdict), "tiles" (a second look at it).
     """
-    return _take_turns(
-        {"yardstick": _invoke(yardstick), "invoke": _invoke(model), "verdict": _verdict(model)}, rounds
-    )
+    verdict, tiles = _judging(model)
+    runs = {"yardstick": _invoke(yardstick), "invoke": _invoke(model), "verdict": verdict, "tiles": tiles}
+    return _take_turns(runs, rounds)
 
 
 def memory(model: bytes) -> float:
@@ -159,11 +168,11 @@ def _invoke(model: bytes) -> Callable[[], object]:
     return interpreter.invoke
 
 
-def _verdict(model: bytes) -> Callable[[], object]:
-    """Return a function that judges one decoded photo as the app does."""
+def _judging(model: bytes) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Return functions that judge one decoded photo as the app does: at one look, and at its tiles."""
     # Neither the threshold nor the band changes the time it takes.
     bundle = Bundle(Path(), model, {}, "", Runtime(model).side, 0.5, (0.5, 0.5))
     predictor = Predictor(bundle)
     noise = np.random.default_rng(0).integers(0, 256, (PHOTO[1] // 8, PHOTO[0] // 8, 3), dtype=np.uint8)
     photo = Image.fromarray(noise).resize(PHOTO)
-    return lambda: predictor.predict(photo)
+    return lambda: predictor.predict(photo), lambda: predictor.strongest_tile([photo], TILE)

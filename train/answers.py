@@ -55,7 +55,7 @@ def ask(run: Run, model: Callable[[np.ndarray], np.ndarray], split: str, name: s
     if name is None:
         pixels = run.pixels(split)
     else:
-        pixels = np.concatenate(list(stress.pixels(run.root(split), records, run.config.side, name)))
+        pixels = stress.pixels(run.root(split), records, run.config.side, name)
     return Answers(
         paths=np.array([record.path for record in records]),
         hashes=np.array([record.sha256 for record in records]),

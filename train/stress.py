@@ -75,8 +75,8 @@ SLICES: Mapping[str, Distortion] = {
 """Every slice by its name."""
 
 
-def pixels(root: Path, records: Sequence[PhotoRecord], side: int, name: str) -> Iterator[np.ndarray]:
-    """Yield the photos of one slice as the model sees them, batch by batch; nothing is kept on disk.
+def photos(root: Path, records: Sequence[PhotoRecord], name: str) -> Iterator[Image.Image]:
+    """Yield the photos of one slice, in mode RGB; nothing is kept on disk.
 
     The scenes that photos are put into are other photos of the group misc among the records; where there is
     none, the photo's own blurred surroundings are.
@@ -84,11 +84,7 @@ def pixels(root: Path, records: Sequence[PhotoRecord], side: int, name: str) -> 
     Args:
         root: folder of groups the records' paths start from.
         records: which photos, in which order.
-        side: pixels of each side of the model's input.
         name: of the slice.
-
-    Yields:
-        Shape (up to BATCH, side, side, 3), uint8, RGB.
 
     Raises:
         KeyError: there is no such slice.
@@ -97,21 +93,31 @@ def pixels(root: Path, records: Sequence[PhotoRecord], side: int, name: str) -> 
     distortion = SLICES[name]
     scenes = [record for record in records if record.group == SCENES]
 
-    def work(record: PhotoRecord) -> np.ndarray:
+    def work(record: PhotoRecord) -> Image.Image:
         lot = np.random.default_rng(int(record.sha256[:16], 16))
         chosen = _another(record, scenes, lot)
         photo = _open(root, record)
-        return resize(distortion(photo, lot, lambda: _open(root, chosen) if chosen else None), side)
+        return distortion(photo, lot, lambda: _open(root, chosen) if chosen else None)
 
-    ahead: deque[list[Future[np.ndarray]]] = deque()
+    ahead: deque[Future[Image.Image]] = deque()
     with ThreadPoolExecutor() as pool:
-        for start in range(0, len(records), BATCH):
-            # The next batch is made while the caller works on this one.
-            ahead.append([pool.submit(work, record) for record in records[start : start + BATCH]])
-            if len(ahead) > 1:
-                yield _stack(ahead.popleft())
+        for record in records:
+            # The next ones are made while the caller works on this one.
+            ahead.append(pool.submit(work, record))
+            if len(ahead) > BATCH:
+                yield ahead.popleft().result()
         while ahead:
-            yield _stack(ahead.popleft())
+            yield ahead.popleft().result()
+
+
+def pixels(root: Path, records: Sequence[PhotoRecord], side: int, name: str) -> np.ndarray:
+    """Return the photos of one slice as the model sees them, shape (N, side, side, 3), uint8, RGB.
+
+    Raises:
+        KeyError: there is no such slice.
+        TrainError: a photo is no longer there, or no longer a photo.
+    """
+    return np.stack([resize(photo, side) for photo in photos(root, records, name)])
 
 
 def _another(
@@ -121,10 +127,6 @@ def _another(
     first = int(lot.integers(max(1, len(scenes))))
     drawn = [*scenes[first : first + 2], *scenes[:1]]
     return next((scene for scene in drawn if scene.sha256 != record.sha256), None)
-
-
-def _stack(batch: Sequence[Future[np.ndarray]]) -> np.ndarray:
-    return np.stack([photo.result() for photo in batch])
 
 
 def _open(root: Path, record: PhotoRecord) -> Image.Image:

@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from cat_model.bundle import Bundle
 from tests import generated_photos
 from train import dataset
 from train.config import TrainConfig
@@ -28,7 +29,7 @@ def run(tmp_path_factory):
     dataset.write_manifest(folder / f"{WILD}.csv", [])
     return Run(
         folder=folder,
-        config=TrainConfig(backbone="tiny", side=224),
+        config=TrainConfig(backbone="tiny", side=Bundle.read().side),
         command="python -m train run",
         photos=photos,
         wild=None,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
+from cat_model.bundle import SecondLook
 from export import card, gate, manifest, measure
 from export.champion import Comparison
 from export.manifest import Verdict
@@ -27,10 +28,11 @@ def verdict():
     measured = measure.measure(
         dict.fromkeys(("validation", "test", "people", "wild"), answers),
         dict.fromkeys(SLICES, answers),
-        answers.probabilities,
+        (answers.probabilities, answers.probabilities),
     )
     return Verdict(
         measured=measured,
+        second_look=SecondLook(0.02, 0.9, 0.62, 0.5, 0.5, 0.0),
         fairness={"test": {"masked": rate(1, 30), "phone": rate(0, 20)}},
         budget=BUDGET,
         comparison=Comparison("old-1", 390, 9, 4, 0.9, "10 of 400 test photos are left out."),

@@ -6,10 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
+import cat_model
 from cat_model.bundle import MANIFEST, Bundle
 from cat_model.settings import SHIPPED_BUNDLE
-from export import champion
-from export.measure import Answers, answer, batches
+from export import champion, measure
+from export.measure import Answers
 from export.reference import REFERENCE, Reference
 from train import evaluate
 from train.dataset import TEST
@@ -32,9 +33,9 @@ def answers(run, right):
 
 def of_champion(run, folder):
     """Which answers of the shipped model to the test photos are right."""
-    bundle = Bundle.read(folder)
-    probabilities = answer(bundle.model, batches(run.pixels(TEST)))
-    return (probabilities >= bundle.threshold) == evaluate.is_cat(answers(run, True).groups)
+    predictor = cat_model.load(folder)
+    said = [verdict.is_cat for verdict in predictor.predict_many(measure.paths(run, TEST))]
+    return np.array(said) == evaluate.is_cat(answers(run, True).groups)
 
 
 @pytest.mark.parametrize(

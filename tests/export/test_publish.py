@@ -39,10 +39,10 @@ class Notebook:
 
 @pytest.fixture(scope="module")
 def answers(run):
-    model = Bundle.read().model
-    return SimpleNamespace(
-        model=model, plain=measure.plain(model, run), stressed=measure.stressed(model, run)
-    )
+    bundle = Bundle.read()
+    judging = measure.predictor(bundle.model, bundle.side, None)
+    plain, stressed = measure.plain(judging, run), measure.stressed(judging, run)
+    return SimpleNamespace(model=bundle.model, plain=plain, stressed=stressed)
 
 
 @pytest.fixture
@@ -58,6 +58,7 @@ def place(run, answers, tmp_path, monkeypatch):
         (publish.train_model, "load", lambda _: says_nothing),
         (publish.measure, "plain", lambda *_: answers.plain),
         (publish.measure, "stressed", lambda *_: answers.stressed),
+        (publish.second_look, "choose", lambda *_: None),
         (publish.yardstick, "read", lambda _: b"yardstick"),
         (publish.yardstick, "measure", lambda *_: BUDGET),
     ):

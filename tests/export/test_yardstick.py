@@ -1,5 +1,6 @@
 """Size, time and memory beside a yardstick: what is measured is measured, and nonsense is refused."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -19,6 +20,9 @@ def model():
 def test_ratios_are_of_the_verdict_to_the_bare_invoke():
     budget = Budget("y.tflite", 2.0, 6.0, 5.0, 9.0, 4.0, 3.0, 6.0)
     assert budget.for_gate() == {"yardstick.size": 0.5, "yardstick.time": 2.0, "yardstick.memory": 1.5}
+    # A tenth of the photos gets a second look, which takes ten times as long.
+    twice = replace(budget, tiles_ms=60.0, looked_twice=0.1)
+    assert twice.for_gate()["yardstick.time"] == pytest.approx(4.0)
 
 
 def test_a_model_costs_something(model, monkeypatch):
@@ -34,7 +38,7 @@ def test_a_model_costs_something(model, monkeypatch):
 def test_every_kind_is_timed_equally_often(model):
     taken = yardstick.times(model, model, rounds=2)
     assert {name: len(values) for name, values in taken.items()} == {
-        "yardstick": 20, "invoke": 20, "verdict": 20
+        "yardstick": 20, "invoke": 20, "verdict": 20, "tiles": 20
     }  # fmt: skip
 
 
