@@ -76,7 +76,8 @@ def wild(workplace):
 
 @pytest.fixture(scope="module")
 def people(workplace):
-    return generated_photos.write(workplace / "people", 15, seed=8)
+    # Of some seeds a picture looks like one of `photos`, by chance; the checks would call it a leak.
+    return generated_photos.write(workplace / "people", 15, seed=10)
 
 
 @pytest.fixture(scope="module")
