@@ -40,7 +40,9 @@ def rate(hits: int, total: int) -> Rate:
     share, z2 = hits / total, Z95**2 / total
     centre = (share + z2 / 2) / (1 + z2)
     margin = Z95 * np.sqrt(share * (1 - share) / total + z2 / (4 * total)) / (1 + z2)
-    return Rate(share, max(0.0, float(centre - margin)), min(1.0, float(centre + margin)), hits, total)
+    # Rounding may put an end on the wrong side of the share where that is 0 or 1.
+    low, high = min(share, float(centre - margin)), max(share, float(centre + margin))
+    return Rate(share, max(0.0, low), min(1.0, high), hits, total)
 
 
 @dataclass(frozen=True)

@@ -122,3 +122,10 @@ def test_mcnemar_counts_pairs_and_weighs_the_unlike_ones():
     assert (paired.both, paired.only_a, paired.only_b, paired.neither) == (50, 10, 2, 5)
     assert paired.p_value == pytest.approx(2 * (1 + 12 + 66) / 2**12)  # two tails of a binomial of 12
     assert evaluate.mcnemar(right_a, right_a).p_value == 1.0
+
+
+def test_an_interval_always_holds_its_share():
+    for total in range(1, 200):
+        for hits in {0, 1, total // 2, total - 1, total}:
+            found = evaluate.rate(hits, total)
+            assert 0 <= found.low <= found.value <= found.high <= 1
