@@ -190,10 +190,9 @@ def _fill_scales(kept: keras.Model, convolutions: Sequence[Convolution]) -> None
             layer.set_weights([expand, found.bias])
         else:
             layer.set_weights([found.kernel, found.bias])
-    rest = iter(convolutions)
     for number, (_, boxes) in enumerate(SCALES):
         layer = kept.get_layer(f"evidence_{number}")
-        found = _next(rest, (1, 1, layer.kernel.shape[2], boxes * CLASSES))
+        found = _next(iter(convolutions), (1, 1, layer.kernel.shape[2], boxes * CLASSES))
         cat = slice(CAT, None, CLASSES)
         layer.set_weights([found.kernel[..., cat], found.bias[cat] + AGAINST])
 
