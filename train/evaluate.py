@@ -10,6 +10,8 @@ from sklearn.metrics import log_loss
 Z95 = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
 RESAMPLES = 200
+PRECISION = 0.97
+"""Share of the answers "cat" that the threshold keeps right, on the photos that choose it."""
 TRUST = 0.99
 """How sure an answer outside the band "not sure" is on the photos that choose the band."""
 
@@ -106,10 +108,11 @@ def is_cat(groups: np.ndarray) -> np.ndarray:
 
 
 def choose_threshold(probabilities: np.ndarray, cats: np.ndarray) -> float:
-    """Return the threshold at which the smaller of recall and precision is largest.
+    """Return the threshold with the highest recall at which `PRECISION` of the answers "cat" are right.
 
-    The rule favours neither error. A few photos near the threshold decide it, so it is chosen on many
-    resamples of the photos and the median is taken (bagging, L. Breiman, 1996).
+    Where no threshold is so precise, it is the one at which the smaller of recall and precision is largest. A
+    few photos near the threshold decide it, so it is chosen on many resamples of the photos and the median is
+    taken (bagging, L. Breiman, 1996).
 
     Args:
         probabilities: shape (N,), 0 to 1.
@@ -128,7 +131,8 @@ def choose_threshold(probabilities: np.ndarray, cats: np.ndarray) -> float:
     found = np.cumsum(draws * cats[order], axis=1)
     recall = found[:, last] / np.maximum(found[:, -1:], 1)
     precision = found[:, last] / np.maximum(np.cumsum(draws, axis=1)[:, last], 1)
-    return float(np.median(middles[np.minimum(recall, precision).argmax(axis=1)]))
+    merit = np.where(precision >= PRECISION, 1 + recall, np.minimum(recall, precision))
+    return float(np.median(middles[merit.argmax(axis=1)]))
 
 
 def resamples(count: int) -> np.ndarray:
