@@ -40,17 +40,27 @@ def smaller_of_both(cut, probabilities, cats):
     return min((said & cats).sum() / cats.sum(), (said & cats).sum() / said.sum())
 
 
-def test_threshold_makes_the_smaller_of_recall_and_precision_nearly_as_large_as_can_be():
-    probabilities, cats = answers(400, seed=1)
+def test_threshold_finds_nearly_as_many_cats_as_the_precision_allows():
+    probabilities, cats = answers(4000, seed=1)
+    threshold = evaluate.choose_threshold(probabilities, cats)
+    said = probabilities >= threshold
+    assert cats[said].mean() == pytest.approx(evaluate.PRECISION, abs=0.01)
+    assert said[cats].mean() >= evaluate.recall_at_precision(probabilities, cats, evaluate.PRECISION) - 0.03
+
+
+def test_threshold_favours_neither_error_where_no_answer_is_precise():
+    generator = np.random.default_rng(3)
+    cats = generator.random(400) < 0.4
+    probabilities = np.clip(generator.normal(0.45 + 0.1 * cats, 0.2), 0.05, 0.6)
     threshold = evaluate.choose_threshold(probabilities, cats)
     best = max(smaller_of_both(cut, probabilities, cats) for cut in probabilities)
-    assert smaller_of_both(threshold, probabilities, cats) >= best - 0.01
+    assert smaller_of_both(threshold, probabilities, cats) >= best - 0.03
 
 
 def test_threshold_hardly_moves_from_one_set_of_photos_to_the_next():
     thresholds = [evaluate.choose_threshold(*answers(400, seed)) for seed in range(20)]
-    assert np.std(thresholds) < 0.02
-    assert np.mean(thresholds) == pytest.approx(evaluate.choose_threshold(*answers(50_000, 1)), abs=0.01)
+    assert np.std(thresholds) < 0.05
+    assert np.mean(thresholds) == pytest.approx(evaluate.choose_threshold(*answers(50_000, 1)), abs=0.03)
 
 
 def test_threshold_lies_in_the_middle_of_the_gap_it_could_be_anywhere_in():
