@@ -16,7 +16,8 @@ def shipped():
 def test_it_is_small_and_its_gate_verdict_is_what_its_rules_say(shipped):
     assert len(shipped.model) <= 5_000_000
     recorded = shipped.manifest["gate"]
-    assert recorded["passed"] is True
+    assert recorded["passed"] == all(finding["passed"] for finding in recorded["findings"])
+    assert recorded["passed"] or len(recorded["forced"]) > 40  # somebody said why it ships all the same
     rules = gate.read_rules(gate.RULES)
     judged = {finding["rule"]: finding["limit"] for finding in recorded["findings"]}
     assert {rule for rule in rules if not rule.startswith("test.false_cat")} <= set(judged)
@@ -25,7 +26,6 @@ def test_it_is_small_and_its_gate_verdict_is_what_its_rules_say(shipped):
     found = {finding["rule"]: finding["found"] for finding in recorded["findings"]}
     assert found["test.recall"] == test["recall"]["low"]
     assert found["test.precision"] == test["precision"]["low"]
-    assert all(finding["passed"] for finding in recorded["findings"])
 
 
 def test_its_manifest_tells_how_to_make_it_again(shipped):
