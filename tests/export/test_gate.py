@@ -20,19 +20,6 @@ GOOD = {
     "yardstick.memory": 1.2,
     "champion.p_worse": 0.4,
 }
-BAD = {
-    "test.recall": 0.949,
-    "test.precision": 0.949,
-    "test.calibration_error": 0.021,
-    **{f"stress.recall.{name}": 0.85 for name in SLICES},
-    **{f"stress.false_cat.{name}": 0.021 for name in SLICES},
-    "agreement.same_verdict": 0.979,
-    "agreement.mean_difference": 0.021,
-    "yardstick.size": 1.01,
-    "yardstick.time": 2.01,
-    "yardstick.memory": 2.01,
-    "champion.p_worse": 0.049,
-}
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +40,15 @@ def test_a_good_model_passes(rules):
     assert refused(GOOD, rules) == []
 
 
-def test_there_is_a_bad_figure_for_every_rule():
-    assert set(GOOD) == set(gate.KNOWN) == {*BAD, "test.false_cat"}
+def test_there_is_a_figure_for_every_rule(rules):
+    assert set(GOOD) == set(gate.KNOWN) == set(rules)
 
 
-@pytest.mark.parametrize("rule", sorted(BAD))
+@pytest.mark.parametrize("rule", sorted(set(gate.KNOWN) - {"test.false_cat"}))
 def test_each_rule_alone_refuses(rules, rule):
-    assert refused(GOOD | {rule: BAD[rule]}, rules) == [rule]
+    worse = -0.001 if gate.KNOWN[rule] == gate.AT_LEAST else 0.001
+    assert refused(GOOD | {rule: rules[rule]}, rules) == []
+    assert refused(GOOD | {rule: rules[rule] + worse}, rules) == [rule]
 
 
 @pytest.mark.parametrize("rule", sorted(gate.KNOWN))
@@ -71,7 +60,7 @@ def test_what_is_no_number_is_missing_and_refuses(rules, rule, found):
 
 
 @pytest.mark.parametrize("group", GROUPS)
-@pytest.mark.parametrize("found", [0.031, None])
+@pytest.mark.parametrize("found", [0.041, None])
 def test_each_negative_group_alone_refuses(rules, group, found):
     measured = GOOD | {"test.false_cat": GOOD["test.false_cat"] | {group: found}}
     assert refused(measured, rules) == [f"test.false_cat.{group}"]
@@ -91,7 +80,7 @@ def test_the_test_splits_floors_are_095_or_more(rules):
         ("[test]\nrecall = 0.9", "exactly the rules"),
         ("[test", "cannot be read"),
         (gate.RULES.read_text() + "kindness = 3", r"look at champion\.kindness"),
-        (gate.RULES.read_text().replace("blur = 0.92", ""), r"look at stress\.recall\.blur"),
+        (gate.RULES.read_text().replace("blur = 0.88", ""), r"look at stress\.recall\.blur"),
         (gate.RULES.read_text().replace("recall = 0.95", 'recall = "high"'), r"test\.recall must be a num"),
         (gate.RULES.read_text().replace("recall = 0.95", "recall = true"), r"test\.recall must be a num"),
         (gate.RULES.read_text().replace("recall = 0.95", "recall = nan"), r"test\.recall must be a num"),
