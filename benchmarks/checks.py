@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from cat_model.photo import decode
 from train import checks
 from train.checks_policy import POLICY
-from train.config import BACKBONES, Places
+from train.config import BACKBONES, Places, TrainConfig
 
 FIRST = 150
 """A person looks at so many doubtful labels."""
@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument(
         "--weights", type=Path, default=places.weights, help="file of the pretrained backbone"
     )
-    parser.add_argument("--backbone", choices=BACKBONES, default=BACKBONES[0])
+    parser.add_argument("--backbone", choices=BACKBONES, default=TrainConfig().backbone)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

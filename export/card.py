@@ -8,14 +8,12 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from train.config import BACKBONES
+
 CARD, PLOT = "MODEL_CARD.md", "calibration.svg"
-BACKBONES = {
-    "efficientnet_lite0": "EfficientNet-Lite0 (Google, Apache-2.0), pretrained on ImageNet",
-    "mobilenet_v2": "MobileNetV2 (Google, Apache-2.0), pretrained on ImageNet",
-    "mobilenet_v2_openimages": "MobileNetV2 with feature maps of four scales and the evidence for a cat at "
-    "each, from the detector in MediaPipe Objectron (Google, Apache-2.0), pretrained on Open Images V4",
-    "tiny": "a small convolutional network, not pretrained",
-}
+SECOND_LOOK = """
+Where a look at the whole photo leaves a doubt, the app looks at five tiles as well and weighs both
+(`second_look` in the manifest). All figures are with that."""
 SPLITS = {
     "validation": "photos of the training sources; the threshold was chosen on them",
     "test": "photos of the training sources that neither training nor the threshold saw",
@@ -49,6 +47,7 @@ identifying people or animals, for drawings, or for any decision that matters to
 
 It says "cat" from a probability of {manifest["threshold"]:.3f} on, "not sure" from {low:.3f} to {high:.3f}.
 The threshold and the band were chosen on photos that it did not learn from (validation and people).
+{SECOND_LOOK if manifest["second_look"] else ""}
 
 ## Backbone
 

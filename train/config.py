@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 OPENIMAGES = "mobilenet_v2_openimages"
-BACKBONES = ("efficientnet_lite0", "mobilenet_v2", OPENIMAGES, "tiny")
+BACKBONES = {
+    "efficientnet_lite0": "EfficientNet-Lite0 (Google, Apache-2.0), pretrained on ImageNet",
+    "mobilenet_v2": "MobileNetV2 (Google, Apache-2.0), pretrained on ImageNet",
+    OPENIMAGES: "MobileNetV2 from the detector in MediaPipe Objectron (Google, Apache-2.0), "
+    "pretrained on Open Images V4",
+    "tiny": "a small convolutional network, not pretrained",
+}
+"""Every backbone's name, and where it comes from."""
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
 
 
