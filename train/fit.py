@@ -24,7 +24,7 @@ HEAD_EPOCH = 1_000
 """Numbers the augmented photos that the head is fitted to, apart from all epochs of fine-tuning."""
 
 EVIDENCE_PHOTOS = 2_000
-"""How many photos the head of a detector's backbone is fitted to."""
+"""How many photos are enough to weigh one or two numbers by."""
 
 AVERAGES = (0.4, 0.7, 1.0)
 """Shares of the fine-tuned weights that are tried when they are averaged with those before."""
@@ -46,6 +46,8 @@ class Examples:
 def fit_head(model: CatModel, train: Examples, config: TrainConfig, folder: Path) -> None:
     """Fit the head to frozen features of augmented photos by logistic regression; put it into the model.
 
+    Where the model learns evidence, each cell's begins as what the same regression makes of its features.
+
     Args:
         model: with its backbone pretrained; its head is changed in place.
         train: photos to learn from.
@@ -53,18 +55,47 @@ def fit_head(model: CatModel, train: Examples, config: TrainConfig, folder: Path
         folder: keeps the fitted head, so that a run that goes on need not fit it again.
     """
     kept = folder / "head.npz"
-    if kept.exists():
-        with np.load(kept) as arrays:
-            model.head.set(arrays["weights"], arrays["bias"])
-        return
-    # What a detector knows of cats comes from many more photos of scenes than ours: its evidence counts alone
-    # at first, and to scale one number, a part of the photos is enough.
-    learnt = _some(train, EVIDENCE_PHOTOS, config.seed) if model.head.most else train
-    batches = _Batches(learnt, dataclasses.replace(config, mixup=0.0), HEAD_EPOCH)
-    labels = learnt.labels[batches.order]  # before Keras, at the end of a pass, shuffles anew
-    embeddings = model.embed(batches, config.batch)
-    used = embeddings[:, -1:] if model.head.most else embeddings
-    centre, spread = used.mean(axis=0), used.std(axis=0) + 1e-3
+    if not kept.exists():
+        fit = _fit_brought if model.head.most and not model.evidence else _fit_features
+        np.savez(kept, **fit(model, train, config))
+    with np.load(kept) as arrays:
+        model.head.set(arrays["weights"], arrays["bias"])
+        if model.evidence:
+            model.evidence.set_weights([arrays["evidence"], arrays["evidence_bias"]])
+
+
+def _fit_brought(model: CatModel, train: Examples, config: TrainConfig) -> dict[str, np.ndarray]:
+    """Fit a detector's evidence alone: what it knows of cats comes from many more photos of scenes than ours."""
+    embeddings, labels = _augmented(model, _some(train, EVIDENCE_PHOTOS, config.seed), config)
+    slopes, bias = _regress(embeddings[:, -1:], labels)
+    return {"weights": np.concatenate([np.zeros(embeddings.shape[1] - 1), slopes]), "bias": bias}
+
+
+def _fit_features(model: CatModel, train: Examples, config: TrainConfig) -> dict[str, np.ndarray]:
+    """Fit the mean of the features, then how much it and the strongest cell count, where that counts."""
+    embeddings, labels = _augmented(model, train, config)
+    if not model.evidence:
+        slopes, bias = _regress(embeddings, labels)
+        return {"weights": slopes, "bias": bias}
+    slopes, bias = _regress(embeddings[:, :-1], labels)
+    evidence = {"evidence": slopes[None, None, :, None], "evidence_bias": np.array([bias])}
+    model.evidence.set_weights(list(evidence.values()))
+    embeddings, labels = _augmented(model, _some(train, EVIDENCE_PHOTOS, config.seed), config)
+    pooled = np.column_stack([embeddings[:, :-1] @ slopes + bias, embeddings[:, -1]])
+    (mean, most), shift = _regress(pooled, labels)
+    return {"weights": np.append(mean * slopes, most), "bias": mean * bias + shift, **evidence}
+
+
+def _augmented(model: CatModel, examples: Examples, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
+    """Return embeddings (N, D) of augmented photos, and their labels (N,)."""
+    batches = _Batches(examples, dataclasses.replace(config, mixup=0.0), HEAD_EPOCH)
+    labels = examples.labels[batches.order]  # before Keras, at the end of a pass, shuffles anew
+    return model.embed(batches, config.batch), labels
+
+
+def _regress(values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the slopes (D,) and the bias of a regularised logistic regression on values (N, D)."""
+    centre, spread = values.mean(axis=0), values.std(axis=0) + 1e-3
     regression = LogisticRegressionCV(
         Cs=HEAD_STRENGTHS,
         cv=3,
@@ -72,12 +103,9 @@ def fit_head(model: CatModel, train: Examples, config: TrainConfig, folder: Path
         scoring="neg_log_loss",
         max_iter=300,
         use_legacy_attributes=False,
-    ).fit((used - centre) / spread, labels)
+    ).fit((values - centre) / spread, labels)
     slopes = regression.coef_[0] / spread
-    bias = float(regression.intercept_[0] - slopes @ centre)
-    weights = np.concatenate([np.zeros(embeddings.shape[1] - len(slopes)), slopes])
-    model.head.set(weights, bias)
-    np.savez(kept, weights=weights, bias=bias)
+    return slopes, float(regression.intercept_[0] - slopes @ centre)
 
 
 def _some(examples: Examples, count: int, seed: int) -> Examples:

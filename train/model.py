@@ -20,6 +20,9 @@ NORMALISATION = {
 }
 """Each backbone's scale and offset: it takes `pixel * scale + offset`, pixel 0 to 255."""
 
+EVIDENCE = "learnt_evidence"
+"""Name of the layer that learns what speaks for a cat at a cell, where the backbone knows nothing of that."""
+
 
 PROGRESS = 1 if sys.stdout.isatty() else 2
 """Keras's progress bar for a person, one line an epoch for a log file."""
@@ -61,8 +64,8 @@ class CatModel:
     """The model's parts, which share their weights.
 
     Attributes:
-        features: normalised pixels to a feature map (N, H, W, C) and, from a detector's backbone, a map of
-            the evidence for a cat (N, H, W, 1).
+        features: normalised pixels to a feature map (N, H, W, C) and, where the strongest cell counts, a map
+            of the evidence for a cat (N, H, W, 1).
         head: from the pooled maps to the logit.
         served: uint8 RGB (N, side, side, 3) to probability (N, 1, 1, 1), embedding (N, 1, 1, D) and
             share (N, H, W, 1), each float32. Each share is what a cell adds to the logit; they sum to it.
@@ -76,6 +79,11 @@ class CatModel:
     served: keras.Model
     scale: float
     offset: float
+
+    @property
+    def evidence(self) -> layers.Layer | None:
+        """The 1 × 1 convolution that learns the evidence; None without one, or where the backbone brings it."""
+        return next((layer for layer in self.features.layers if layer.name == EVIDENCE), None)
 
     def trainer(self, dropout: float) -> keras.Model:
         """Return uint8 RGB to logit (N, 1), with dropout in training."""
@@ -107,7 +115,7 @@ class CatModel:
         return self.served.predict(pixels, batch_size=size, verbose=PROGRESS)
 
 
-def build(backbone: str, side: int, weights: Path | None) -> CatModel:
+def build(backbone: str, side: int, weights: Path | None, strongest: bool = False) -> CatModel:
     """Build a model with a pretrained backbone and an untrained head.
 
     Args:
@@ -116,6 +124,7 @@ def build(backbone: str, side: int, weights: Path | None) -> CatModel:
             pretrained; for demonstrations).
         side: pixels of each side of the input, at least 32.
         weights: file with pretrained weights.
+        strongest: whether the strongest cell's evidence is to count beside the mean of all cells.
 
     Raises:
         TrainError: the backbone is unknown, or its weights are not to be had.
@@ -130,6 +139,10 @@ def build(backbone: str, side: int, weights: Path | None) -> CatModel:
         "tiny": _tiny,
     }
     features = makers[backbone](side, weights)
+    if strongest and len(features.outputs) == 1:
+        (cells,) = features.outputs
+        found = layers.Conv2D(1, 1, name=EVIDENCE)(cells)
+        features = keras.Model(features.inputs[0], [cells, found], name="features")
     return _assemble(features, side, scale, offset)
 
 

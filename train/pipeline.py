@@ -219,7 +219,7 @@ def learn(current: Run, weights: Path | None, tracker: Tracker) -> tuple[CatMode
     config = current.config
     train, choosing = (_examples(current, splits) for splits in ((TRAIN,), CHOOSING))
     keras.utils.set_random_seed(config.seed)
-    cat_model = model.build(config.backbone, config.side, weights)
+    cat_model = model.build(config.backbone, config.side, weights, config.strongest)
     fit.fit_head(cat_model, train, config, current.folder)
     fit.fine_tune(cat_model, train, choosing, config, current.folder, tracker.epoch)
     return cat_model, fit.calibrate(cat_model, choosing, config)

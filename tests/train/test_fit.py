@@ -129,3 +129,21 @@ def test_the_head_learns_the_photos_own_labels_through_the_augmentation(train, t
     fit.fit_head(cat_model, train, CONFIG, tmp_path)
     probabilities = cat_model.probabilities(train.pixels, 16)
     assert roc_auc_score(train.labels, probabilities) > 0.8
+
+
+def test_the_strongest_cell_begins_as_the_head_sees_it_and_counts_beside_the_mean(train, tmp_path):
+    cat_model = model.build("tiny", CONFIG.side, None, strongest=True)
+    fit.fit_head(cat_model, train, CONFIG, tmp_path)
+    again = model.build("tiny", CONFIG.side, None, strongest=True)
+    again.features.set_weights(cat_model.features.get_weights())
+    again.evidence.set_weights([weights * 0 for weights in again.evidence.get_weights()])
+    fit.fit_head(again, train, CONFIG, tmp_path)
+    asked = [each.served(train.pixels) for each in (cat_model, again)]
+    for name in ("probability", "embedding", "share"):
+        np.testing.assert_allclose(asked[0][name], asked[1][name], atol=1e-5)
+    assert roc_auc_score(train.labels, asked[0]["probability"].numpy().ravel()) > 0.7
+    weights, _ = cat_model.head.get()
+    kernel = cat_model.evidence.get_weights()[0].ravel()
+    mean = weights[:-1]
+    np.testing.assert_allclose(mean / np.linalg.norm(mean), kernel / np.linalg.norm(kernel), atol=1e-4)
+    assert weights[-1] != 0
