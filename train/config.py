@@ -39,8 +39,8 @@ class TrainConfig:
         dropout: share of the embedding that is left out in training, 0 to 1.
         mixup: parameter of the beta distribution that photos are blended by in training; 0 for none.
         label_smoothing: how far the targets move from 0 and 1 towards 0.5, 0 to 1.
-        strongest: whether the strongest cell's evidence counts beside the mean of all cells, so that a small cat
-            is not averaged away; a detector's backbone always counts it.
+        strongest: whether the strongest cell's evidence counts beside the mean of all cells, so that a small
+            cat is not averaged away; a detector's backbone always counts it.
         seed: of the split, the augmentation and the order of photos.
         per_group: at most so many photos of each group; None for all.
     """

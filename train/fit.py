@@ -1,143 +1,20 @@
-"""Learning: the head on frozen features first, then the upper layers with it, an epoch at a time."""
+"""Fine-tuning: the upper layers with the head, an epoch at a time."""
 
-import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
-from scipy.special import expit, logit
-from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 from sklearn.metrics import log_loss
 
-from train.augment import EMPTY_FRAMES, augment, empty
+from train.batches import Batches, Examples
 from train.config import TrainConfig
 from train.model import PROGRESS, CatModel
 
-HEAD_STRENGTHS = (1e-4, 1e-3, 1e-2)
-"""Inverse strengths of L2 regularisation that the head's fit chooses from by cross-validation."""
-
-HEAD_EPOCH = 1_000
-"""Numbers the augmented photos that the head is fitted to, apart from all epochs of fine-tuning."""
-
-EVIDENCE_PHOTOS = 2_000
-"""How many photos are enough to weigh one or two numbers by."""
-
 AVERAGES = (0.4, 0.7, 1.0)
 """Shares of the fine-tuned weights that are tried when they are averaged with those before."""
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Photos as the model sees them, with their labels.
-
-    Attributes:
-        pixels: shape (N, side, side, 3), uint8, RGB.
-        labels: shape (N,), float32: 1 for a cat, 0 for anything else.
-    """
-
-    pixels: np.ndarray
-    labels: np.ndarray
-
-
-def fit_head(model: CatModel, train: Examples, config: TrainConfig, folder: Path) -> None:
-    """Fit the head to frozen features of augmented photos by logistic regression; put it into the model.
-
-    Where the model learns evidence, each cell's begins as what the same regression makes of its features.
-
-    Args:
-        model: with its backbone pretrained; its head is changed in place.
-        train: photos to learn from.
-        config: what to do.
-        folder: keeps the fitted head, so that a run that goes on need not fit it again.
-    """
-    kept = folder / "head.npz"
-    if not kept.exists():
-        fit = _fit_brought if model.head.most and not model.evidence else _fit_features
-        np.savez(kept, **fit(model, train, config))
-    with np.load(kept) as arrays:
-        model.head.set(arrays["weights"], arrays["bias"])
-        if model.evidence:
-            model.evidence.set_weights([arrays["evidence"], arrays["evidence_bias"]])
-
-
-def _fit_brought(model: CatModel, train: Examples, config: TrainConfig) -> dict[str, np.ndarray]:
-    """Fit a detector's evidence alone: what it knows of cats comes from many more photos of scenes than ours."""
-    embeddings, labels = _augmented(model, _some(train, EVIDENCE_PHOTOS, config.seed), config)
-    slopes, bias = _regress(embeddings[:, -1:], labels)
-    return {"weights": np.concatenate([np.zeros(embeddings.shape[1] - 1), slopes]), "bias": bias}
-
-
-def _fit_features(model: CatModel, train: Examples, config: TrainConfig) -> dict[str, np.ndarray]:
-    """Fit the mean of the features, then how much it and the strongest cell count, where that counts."""
-    embeddings, labels = _augmented(model, train, config)
-    if not model.evidence:
-        slopes, bias = _regress(embeddings, labels)
-        return {"weights": slopes, "bias": bias}
-    slopes, bias = _regress(embeddings[:, :-1], labels)
-    evidence = {"evidence": slopes[None, None, :, None], "evidence_bias": np.array([bias])}
-    model.evidence.set_weights(list(evidence.values()))
-    embeddings, labels = _augmented(model, _some(train, EVIDENCE_PHOTOS, config.seed), config)
-    pooled = np.column_stack([embeddings[:, :-1] @ slopes + bias, embeddings[:, -1]])
-    (mean, most), shift = _regress(pooled, labels)
-    return {"weights": np.append(mean * slopes, most), "bias": mean * bias + shift, **evidence}
-
-
-def _augmented(model: CatModel, examples: Examples, config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
-    """Return embeddings (N, D) of augmented photos, and their labels (N,)."""
-    batches = _Batches(examples, dataclasses.replace(config, mixup=0.0), HEAD_EPOCH)
-    labels = examples.labels[batches.order]  # before Keras, at the end of a pass, shuffles anew
-    return model.embed(batches, config.batch), labels
-
-
-def _regress(values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the slopes (D,) and the bias of a regularised logistic regression on values (N, D)."""
-    centre, spread = values.mean(axis=0), values.std(axis=0) + 1e-3
-    regression = LogisticRegressionCV(
-        Cs=HEAD_STRENGTHS,
-        cv=3,
-        l1_ratios=(0,),
-        scoring="neg_log_loss",
-        max_iter=300,
-        use_legacy_attributes=False,
-    ).fit((values - centre) / spread, labels)
-    slopes = regression.coef_[0] / spread
-    return slopes, float(regression.intercept_[0] - slopes @ centre)
-
-
-def _some(examples: Examples, count: int, seed: int) -> Examples:
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(examples.labels))[:count])
-    return Examples(examples.pixels[chosen], examples.labels[chosen])
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """What calibration did: it made `scale * logit + shift` of every logit."""
-
-    scale: float
-    shift: float
-
-    def undone(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return what calibrated probabilities were before, shape and range (0 to 1) as given."""
-        return expit((logit(probabilities.astype(np.float64)) - self.shift) / self.scale)
-
-
-def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> Scaling:
-    """Make probabilities mean what they say, by Platt scaling (J. Platt, 1999) on photos it did not learn.
-
-    The scale and the shift go into the head's weights, so that the model itself is calibrated.
-    """
-    weights, bias = model.head.get()
-    logits = model.embed(validation.pixels, config.batch) @ weights[:, None] + bias
-    # The default, slight regularisation keeps the scale finite where validation photos are separable.
-    scaling = LogisticRegression().fit(logits, validation.labels)
-    scale = scaling.coef_[0, 0]
-    shift = float(scaling.intercept_[0])
-    model.head.set(weights * scale, bias * scale + shift)
-    return Scaling(float(scale), shift)
 
 
 def fine_tune(
@@ -185,7 +62,7 @@ def fine_tune(
         )
         journal.keep_if_best(untuned["loss"])
     trainer.fit(
-        _Batches(train, config, journal.epochs_done),
+        Batches(train, config, journal.epochs_done),
         validation_data=(validation.pixels, validation.labels),
         validation_batch_size=config.batch,
         epochs=config.epochs,
@@ -228,55 +105,6 @@ def _schedule(config: TrainConfig, steps: int) -> keras.optimizers.schedules.Lea
         warmup_target=config.learning_rate,
         warmup_steps=rising,
     )
-
-
-class _Batches(keras.utils.PyDataset):
-    """Shuffled, augmented batches; what is drawn by lot depends on seed, epoch and photo alone."""
-
-    def __init__(self, examples: Examples, config: TrainConfig, epoch: int) -> None:
-        super().__init__(workers=2, use_multiprocessing=False)
-        self._examples, self._config, self._epoch = examples, config, epoch
-        self._others = np.flatnonzero(examples.labels == 0)
-        self._shuffle()
-
-    def on_epoch_end(self) -> None:
-        self._epoch += 1
-        self._shuffle()
-
-    def _shuffle(self) -> None:
-        generator = np.random.default_rng((self._config.seed, self._epoch))
-        self.order = generator.permutation(len(self._examples.labels))
-
-    def __len__(self) -> int:
-        return math.ceil(len(self.order) / self._config.batch)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        members = self.order[index * self._config.batch : (index + 1) * self._config.batch]
-        pixels = np.stack([self._augmented(int(member)) for member in members])
-        return self._mixed_up(pixels, self._examples.labels[members], index)
-
-    def _augmented(self, member: int) -> np.ndarray:
-        lot = np.random.default_rng((self._config.seed, self._epoch, member))
-        photo = self._examples.pixels[member]
-        if not self._examples.labels[member] and lot.random() < EMPTY_FRAMES * self._config.augmentation:
-            photo = empty(len(photo), lot)
-
-        def scene() -> np.ndarray:
-            return self._examples.pixels[lot.choice(self._others)]
-
-        return augment(photo, self._config.augmentation, lot, scene)
-
-    def _mixed_up(self, pixels: np.ndarray, labels: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Blend each photo and its label with another one's (mixup, H. Zhang et al., 2018)."""
-        if not self._config.mixup:
-            return pixels, labels
-        generator = np.random.default_rng((self._config.seed, self._epoch, index))
-        share = generator.beta(self._config.mixup, self._config.mixup, len(labels)).astype(np.float32)
-        share = np.maximum(share, 1 - share)
-        other = generator.permutation(len(labels))
-        weight = share[:, None, None, None]
-        blended = pixels * weight + pixels[other] * (1 - weight)
-        return blended.astype(np.uint8), labels * share + labels[other] * (1 - share)
 
 
 class _Journal(keras.callbacks.Callback):

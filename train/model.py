@@ -82,7 +82,7 @@ class CatModel:
 
     @property
     def evidence(self) -> layers.Layer | None:
-        """The 1 × 1 convolution that learns the evidence; None without one, or where the backbone brings it."""
+        """The 1 × 1 convolution that learns evidence; None without it, or where the backbone brings it."""
         return next((layer for layer in self.features.layers if layer.name == EVIDENCE), None)
 
     def trainer(self, dropout: float) -> keras.Model:

@@ -14,11 +14,12 @@ import numpy as np
 
 from cat_model.bundle import sha256
 from cat_model.files import write_durably
-from train import answers, checks, dataset, evaluate, fit, model, plots, report, stress
+from train import answers, checks, dataset, evaluate, fit, head, model, plots, report, stress
 from train.answers import ANSWERS
+from train.batches import Examples
 from train.config import Places, TrainConfig, TrainError
 from train.dataset import CHOOSING, PEOPLE, TEST, TRAIN, VALIDATION, WILD, PhotoRecord
-from train.fit import Examples, Scaling
+from train.head import Scaling
 from train.model import CatModel
 from train.run import MODEL, RUN, SUMMARY, Run
 from train.tracking import Tracker, code_commit, flatten
@@ -220,9 +221,9 @@ def learn(current: Run, weights: Path | None, tracker: Tracker) -> tuple[CatMode
     train, choosing = (_examples(current, splits) for splits in ((TRAIN,), CHOOSING))
     keras.utils.set_random_seed(config.seed)
     cat_model = model.build(config.backbone, config.side, weights, config.strongest)
-    fit.fit_head(cat_model, train, config, current.folder)
+    head.fit(cat_model, train, config, current.folder)
     fit.fine_tune(cat_model, train, choosing, config, current.folder, tracker.epoch)
-    return cat_model, fit.calibrate(cat_model, choosing, config)
+    return cat_model, head.calibrate(cat_model, choosing, config)
 
 
 def _examples(current: Run, splits: Sequence[str]) -> Examples:

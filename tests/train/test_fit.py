@@ -6,17 +6,18 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from tests import generated_photos
-from train import fit, model
+from train import fit, head, model
+from train.batches import Examples
 from train.config import TrainConfig, TrainError
 
 CONFIG = TrainConfig(backbone="tiny", side=32, epochs=3, batch=16)
 
 
-def examples(count: int, seed: int) -> fit.Examples:
+def examples(count: int, seed: int) -> Examples:
     generator = np.random.default_rng(seed)
     groups = [generated_photos.GROUPS[index % 4] for index in range(count)]
     pixels = np.stack([np.asarray(generated_photos.draw(group, generator, CONFIG.side)) for group in groups])
-    return fit.Examples(pixels, np.array([group == "cat" for group in groups], dtype=np.float32))
+    return Examples(pixels, np.array([group == "cat" for group in groups], dtype=np.float32))
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +45,7 @@ def test_a_stopped_training_loses_at_most_the_epoch_it_was_in(train, validation,
 
     def fine_tune(on_epoch):
         cat_model = model.build("tiny", CONFIG.side, None)
-        fit.fit_head(cat_model, train, CONFIG, tmp_path)
+        head.fit(cat_model, train, CONFIG, tmp_path)
         fit.fine_tune(cat_model, train, validation, CONFIG, tmp_path, on_epoch)
         return cat_model
 
@@ -56,27 +57,27 @@ def test_a_stopped_training_loses_at_most_the_epoch_it_was_in(train, validation,
 
 def test_the_fitted_head_is_kept_for_a_run_that_goes_on(train, tmp_path, monkeypatch):
     first = model.build("tiny", CONFIG.side, None)
-    fit.fit_head(first, train, CONFIG, tmp_path)
+    head.fit(first, train, CONFIG, tmp_path)
     monkeypatch.setattr(model.CatModel, "embed", lambda *_: pytest.fail("fitted again"))
     second = model.build("tiny", CONFIG.side, None)
-    fit.fit_head(second, train, CONFIG, tmp_path)
+    head.fit(second, train, CONFIG, tmp_path)
     for one, other in zip(first.head.get(), second.head.get(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_calibration_repairs_a_boastful_head(train, validation, tmp_path):
     cat_model = model.build("tiny", CONFIG.side, None)
-    fit.fit_head(cat_model, train, CONFIG, tmp_path)
+    head.fit(cat_model, train, CONFIG, tmp_path)
     weights, bias = cat_model.head.get()
     cat_model.head.set(weights * 30, bias * 30 + 5)
     labels = np.where(np.arange(len(validation.labels)) % 5 == 0, 1 - validation.labels, validation.labels)
-    hard = fit.Examples(validation.pixels, labels)
+    hard = Examples(validation.pixels, labels)
 
     def loss():
         return log_loss(labels, cat_model.probabilities(validation.pixels, 16))
 
     boastful, before = loss(), cat_model.probabilities(validation.pixels, 16)
-    scaling = fit.calibrate(cat_model, hard, CONFIG)
+    scaling = head.calibrate(cat_model, hard, CONFIG)
     assert loss() < boastful / 2
     undone = scaling.undone(cat_model.probabilities(validation.pixels, 16))
     np.testing.assert_allclose(undone, before, atol=1e-3)
@@ -126,18 +127,18 @@ def test_weights_that_are_not_to_be_had_are_refused_in_words(tmp_path):
 
 def test_the_head_learns_the_photos_own_labels_through_the_augmentation(train, tmp_path):
     cat_model = model.build("tiny", CONFIG.side, None)
-    fit.fit_head(cat_model, train, CONFIG, tmp_path)
+    head.fit(cat_model, train, CONFIG, tmp_path)
     probabilities = cat_model.probabilities(train.pixels, 16)
     assert roc_auc_score(train.labels, probabilities) > 0.8
 
 
 def test_the_strongest_cell_begins_as_the_head_sees_it_and_counts_beside_the_mean(train, tmp_path):
     cat_model = model.build("tiny", CONFIG.side, None, strongest=True)
-    fit.fit_head(cat_model, train, CONFIG, tmp_path)
+    head.fit(cat_model, train, CONFIG, tmp_path)
     again = model.build("tiny", CONFIG.side, None, strongest=True)
     again.features.set_weights(cat_model.features.get_weights())
     again.evidence.set_weights([weights * 0 for weights in again.evidence.get_weights()])
-    fit.fit_head(again, train, CONFIG, tmp_path)
+    head.fit(again, train, CONFIG, tmp_path)
     asked = [each.served(train.pixels) for each in (cat_model, again)]
     for name in ("probability", "embedding", "share"):
         np.testing.assert_allclose(asked[0][name], asked[1][name], atol=1e-5)
