@@ -95,6 +95,7 @@ def _add_photos(command: argparse.ArgumentParser) -> None:
 def _add_inputs(command: argparse.ArgumentParser) -> None:
     config = TrainConfig()
     _add_photos(command)
+    command.add_argument("--boxes", type=Path, help="CSV that says where in the photos the cats are")
     command.add_argument("--out", type=Path, default=Path("runs"), help="where run folders go")
     command.add_argument("--quick", action="store_true", help="a few hundred photos, smaller, two epochs")
     command.add_argument("--override-checks", action="store_true", help="go on whatever the checks find")
@@ -137,6 +138,7 @@ def _inputs(options: argparse.Namespace, command: str) -> "pipeline.Inputs":
         photos=options.photos,
         wild=options.wild,
         people=options.people,
+        boxes=options.boxes,
         out=options.out,
         decisions=options.decisions,
         policy=options.policy,
@@ -171,7 +173,13 @@ def _tune(options: argparse.Namespace, command: str) -> int:
         places=places,
     )
     weights = backbones[read_config(best)["backbone"]]
-    given = {"--photos": options.photos, "--people": options.people, "--config": best, "--weights": weights}
+    given = {
+        "--photos": options.photos,
+        "--people": options.people,
+        "--boxes": options.boxes,
+        "--config": best,
+        "--weights": weights,
+    }
     given |= {"--decisions": options.decisions, "--policy": options.policy}
     words = [str(word) for pair in given.items() if pair[1] not in (None, DECISIONS, POLICY) for word in pair]
     words += ["--override-checks"] if options.override_checks else []

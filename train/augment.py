@@ -37,6 +37,26 @@ def augment(pixels: np.ndarray, strength: float, lot: np.random.Generator, scene
     return np.asarray(photo)
 
 
+def follow(picture: np.ndarray, strength: float, lot: np.random.Generator, scene: Scene) -> np.ndarray:
+    """Move a picture of places as `augment` moves a photo, with the same strength and state of `lot`.
+
+    Args:
+        picture: shape (S, S), uint8: 255 where something is.
+        strength: as for the photo.
+        lot: in the state that the photo's was in before.
+        scene: draws as often as the photo's does; what it returns is where nothing is.
+
+    Returns:
+        Shape (S, S), uint8: how much of each place is covered, 0 to 255. What lies in front is not heeded.
+    """
+    places = Image.fromarray(picture).convert("RGB")
+    if lot.random() < 0.5:
+        places = ImageOps.mirror(places)
+    for change in (_frame, _turn):
+        places = change(places, strength, lot, scene)
+    return np.asarray(places)[..., 0]
+
+
 def empty(side: int, lot: np.random.Generator) -> np.ndarray:
     """Return a webcam's frame that shows nobody, shape (side, side, 3), uint8, RGB."""
     return np.asarray(distort.empty_frame((side, side), lot))

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
+from PIL import Image
 
-from train.augment import EMPTY_FRAMES, augment, empty
+from train import boxes
+from train.augment import EMPTY_FRAMES, augment, empty, follow
 from train.config import TrainConfig
+from train.model import CELLS, LOGIT
 
 
 @dataclass(frozen=True)
@@ -17,19 +20,30 @@ class Examples:
     Attributes:
         pixels: shape (N, side, side, 3), uint8, RGB.
         labels: shape (N,), float32: 1 for a cat, 0 for anything else.
+        places: shape (N, S, S), uint8: 255 where a cat is; None if nothing is known of places.
+        known: shape (N,), bool: of which photos `places` is known; None without them.
     """
 
     pixels: np.ndarray
     labels: np.ndarray
+    places: np.ndarray | None = None
+    known: np.ndarray | None = None
 
 
 class Batches(keras.utils.PyDataset):
     """Shuffled, augmented batches; what is drawn by lot depends on seed, epoch and photo alone."""
 
-    def __init__(self, examples: Examples, config: TrainConfig, epoch: int) -> None:
-        """Begin with an epoch: its number decides, with the seed, what is drawn by lot in it."""
+    def __init__(self, examples: Examples, config: TrainConfig, epoch: int, grid: int | None = None) -> None:
+        """Begin with an epoch: its number decides, with the seed, what is drawn by lot in it.
+
+        Args:
+            examples: photos.
+            config: what to do.
+            epoch: number of the first pass.
+            grid: cells of each side that are to be taught, by the places of the examples; None for none.
+        """
         super().__init__(workers=2, use_multiprocessing=False)
-        self._examples, self._config, self._epoch = examples, config, epoch
+        self._examples, self._config, self._epoch, self._grid = examples, config, epoch, grid
         self._others = np.flatnonzero(examples.labels == 0)
         self._shuffle()
 
@@ -46,14 +60,36 @@ class Batches(keras.utils.PyDataset):
         """Return the number of batches."""
         return math.ceil(len(self.order) / self._config.batch)
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the pixels and the labels of one batch."""
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray | dict[str, np.ndarray]]:
+        """Return the pixels and the labels of one batch; with a grid, by the trainer's outputs."""
         members = self.order[index * self._config.batch : (index + 1) * self._config.batch]
         pixels = np.stack([self._augmented(int(member)) for member in members])
-        return self._mixed_up(pixels, self._examples.labels[members], index)
+        pixels, labels = self._mixed_up(pixels, self._examples.labels[members], index)
+        if self._grid is None:
+            return pixels, labels
+        return pixels, {LOGIT: labels, CELLS: np.stack([self._cells(int(member)) for member in members])}
+
+    def _lot(self, member: int) -> np.random.Generator:
+        return np.random.default_rng((self._config.seed, self._epoch, member))
+
+    def _cells(self, member: int) -> np.ndarray:
+        """Return what the cells of a photo, changed as `_augmented` does, are to be taught: (grid, grid)."""
+        if self._config.mixup or not self._examples.known[member]:
+            return np.full((self._grid, self._grid), boxes.UNKNOWN, np.float32)
+        if not self._examples.labels[member]:
+            return np.zeros((self._grid, self._grid), np.float32)
+        lot, picture = self._lot(member), self._examples.places[member]
+
+        def scene() -> np.ndarray:
+            lot.choice(self._others)
+            return np.zeros((*picture.shape, 3), np.uint8)
+
+        moved = Image.fromarray(follow(picture, self._config.augmentation, lot, scene))
+        covered = moved.resize((self._grid, self._grid), Image.Resampling.BOX)
+        return boxes.targets(np.asarray(covered) / 255)
 
     def _augmented(self, member: int) -> np.ndarray:
-        lot = np.random.default_rng((self._config.seed, self._epoch, member))
+        lot = self._lot(member)
         photo = self._examples.pixels[member]
         if not self._examples.labels[member] and lot.random() < EMPTY_FRAMES * self._config.augmentation:
             photo = empty(len(photo), lot)

@@ -10,11 +10,15 @@ import numpy as np
 from sklearn.metrics import log_loss
 
 from train.batches import Batches, Examples
+from train.boxes import UNKNOWN
 from train.config import TrainConfig
-from train.model import PROGRESS, CatModel
+from train.model import CELLS, LOGIT, PROGRESS, CatModel
 
 AVERAGES = (0.4, 0.7, 1.0)
 """Shares of the fine-tuned weights that are tried when they are averaged with those before."""
+
+PLACES = 0.5
+"""Weight of what cells are taught, beside the answers' 1."""
 
 
 def fine_tune(
@@ -44,26 +48,33 @@ def fine_tune(
     """
     start = model.served.get_weights()
     _freeze(model.features, config.unfrozen)
-    trainer = model.trainer(config.dropout)
+    grid = model.features.outputs[1].shape[1] if model.evidence and train.places is not None else None
+    trainer = model.trainer(config.dropout, places=grid is not None)
+    answer = keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=config.label_smoothing)
+    metrics = [
+        keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy"),
+        keras.metrics.AUC(from_logits=True, curve="PR", name="pr_auc"),
+    ]
+    # Of validation photos no places are taught: their loss is that of the answers alone.
+    truth = validation.labels
+    if grid:
+        nowhere = np.full((len(truth), grid, grid), UNKNOWN, np.float32)
+        truth = {LOGIT: truth, CELLS: nowhere}
     steps = config.epochs * math.ceil(len(train.labels) / config.batch)
     trainer.compile(
         optimizer=keras.optimizers.AdamW(_schedule(config, steps), weight_decay=1e-4, clipnorm=1.0),
-        loss=keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=config.label_smoothing),
-        metrics=[
-            keras.metrics.BinaryAccuracy(threshold=0.0, name="accuracy"),
-            keras.metrics.AUC(from_logits=True, curve="PR", name="pr_auc"),
-        ],
+        loss={LOGIT: answer, CELLS: _cells_loss} if grid else answer,
+        loss_weights={LOGIT: 1.0, CELLS: PLACES} if grid else None,
+        metrics={LOGIT: metrics} if grid else metrics,
         jit_compile=False,  # XLA takes longer on CPUs, to compile and to run
     )
     journal = _Journal(model.served, folder, on_epoch)
     if not journal.epochs_done:
-        untuned = trainer.evaluate(
-            validation.pixels, validation.labels, config.batch, verbose=PROGRESS, return_dict=True
-        )
+        untuned = trainer.evaluate(validation.pixels, truth, config.batch, verbose=PROGRESS, return_dict=True)
         journal.keep_if_best(untuned["loss"])
     trainer.fit(
-        Batches(train, config, journal.epochs_done),
-        validation_data=(validation.pixels, validation.labels),
+        Batches(train, config, journal.epochs_done, grid),
+        validation_data=(validation.pixels, truth),
         validation_batch_size=config.batch,
         epochs=config.epochs,
         verbose=PROGRESS,
@@ -71,6 +82,12 @@ def fine_tune(
     )
     journal.restore_best()
     _average(model, start, validation, config)
+
+
+def _cells_loss(truth: keras.KerasTensor, said: keras.KerasTensor) -> keras.KerasTensor:
+    """Return the cross-entropy of each cell, (N, H, W); of cells that nothing is known of it is 0."""
+    known = keras.ops.cast(truth != UNKNOWN, said.dtype)
+    return known * keras.ops.binary_crossentropy(known * truth, said, from_logits=True)
 
 
 def _average(model: CatModel, start: Sequence[np.ndarray], validation: Examples, config: TrainConfig) -> None:

@@ -22,6 +22,8 @@ NORMALISATION = {
 
 EVIDENCE = "learnt_evidence"
 """Name of the layer that learns what speaks for a cat at a cell, where the backbone knows nothing of that."""
+LOGIT, CELLS = "logit", "cells"
+"""Names of the outputs in training."""
 
 
 PROGRESS = 1 if sys.stdout.isatty() else 2
@@ -56,7 +58,7 @@ class Head:
     def logit(self, pooled: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
         """Return the logit (N, 1, 1, 1) of what `pool` returns."""
         logit = self.mean(pooled[0])
-        return layers.Add(name="logit")([logit, self.most(pooled[1])]) if self.most else logit
+        return layers.Add()([logit, self.most(pooled[1])]) if self.most else logit
 
 
 @dataclass(frozen=True)
@@ -85,13 +87,21 @@ class CatModel:
         """The 1 × 1 convolution that learns evidence; None without it, or where the backbone brings it."""
         return next((layer for layer in self.features.layers if layer.name == EVIDENCE), None)
 
-    def trainer(self, dropout: float) -> keras.Model:
-        """Return uint8 RGB to logit (N, 1), with dropout in training."""
+    def trainer(self, dropout: float, places: bool = False) -> keras.Model:
+        """Return uint8 RGB to logit (N, 1), with dropout in training.
+
+        Args:
+            dropout: share of the embedding that is left out.
+            places: whether the evidence that the model learns, (N, H, W), is an output as well: LOGIT, CELLS.
+        """
         photo = keras.Input(self.served.input_shape[1:], dtype="uint8", name="photo")
         maps = self.features(layers.Rescaling(self.scale, self.offset)(photo))
         mean, *most = pool(maps)
         logit = self.head.logit([layers.Dropout(dropout)(mean), *most])
-        return keras.Model(photo, layers.Flatten()(logit), name="trainer")
+        said = layers.Flatten(name=LOGIT)(logit)
+        if places:
+            said = {LOGIT: said, CELLS: layers.Reshape(maps[1].shape[1:3], name=CELLS)(maps[1])}
+        return keras.Model(photo, said, name="trainer")
 
     def embed(self, pixels: np.ndarray | keras.utils.PyDataset, batch: int) -> np.ndarray:
         """Return the embeddings of resized photos.

@@ -14,7 +14,7 @@ import numpy as np
 
 from cat_model.bundle import sha256
 from cat_model.files import write_durably
-from train import answers, checks, dataset, evaluate, fit, head, model, plots, report, stress
+from train import answers, boxes, checks, dataset, evaluate, fit, head, model, plots, report, stress
 from train.answers import ANSWERS
 from train.batches import Examples
 from train.config import Places, TrainConfig, TrainError
@@ -33,6 +33,7 @@ class Inputs:
         photos: folder of groups to learn from.
         wild: folder of groups from other sources, only ever measured on; or None.
         people: folder of photos as people send them, for choosing and not for learning; or None.
+        boxes: file that says where cats are, for a model that counts its strongest cell; or None.
         out: folder that run folders are made in.
         decisions: file of what a person decided about photos, or None.
         policy: file that says which findings of the checks stop the training.
@@ -43,6 +44,7 @@ class Inputs:
     photos: Path
     wild: Path | None
     people: Path | None
+    boxes: Path | None
     out: Path
     decisions: Path | None
     policy: Path
@@ -106,8 +108,9 @@ def begin(
         photos: as `collect` found them.
         parent: id of the MLflow run that a new one is shown under; None for none.
     """
-    weights = _describe(places.weights)
-    content = json.dumps([dataclasses.asdict(config), photos.fingerprint, weights])
+    weights = _weights(places)
+    where = _describe("boxes", inputs.boxes) if inputs.boxes else None
+    content = json.dumps([dataclasses.asdict(config), photos.fingerprint, weights, where])
     folder = inputs.out / f"{config.backbone}-{config.side}-{sha256(content.encode())[:8]}"
     if (folder / RUN).exists():
         print(f"Going on with {folder}.")
@@ -170,13 +173,15 @@ def _last_run(out: Path) -> Path | None:
     return max(finished, key=lambda folder: (folder / checks.VERDICT).stat().st_mtime, default=None)
 
 
-def _describe(weights: Path | None) -> str:
-    if weights is None:
-        return "by name"
+def _weights(places: Places) -> str:
+    return _describe("weights", places.weights) if places.weights else "by name"
+
+
+def _describe(what: str, path: Path) -> str:
     try:
-        return f"{weights.name}, sha256 {sha256(weights.read_bytes())}"
+        return f"{path.name}, sha256 {sha256(path.read_bytes())}"
     except OSError as error:
-        raise TrainError(f"The weights in {weights} cannot be read: {error.strerror}.") from error
+        raise TrainError(f"The {what} in {path} cannot be read: {error.strerror}.") from error
 
 
 def _new(
@@ -196,10 +201,11 @@ def _new(
         photos=inputs.photos,
         wild=inputs.wild,
         people=inputs.people,
+        boxes=inputs.boxes,
         cache=places.cache,
         data=dataset.fingerprint(photos.records),
         code_commit=code_commit(),
-        weights=_describe(places.weights),
+        weights=_weights(places),
         tracking_uri=places.tracking_uri,
         mlflow_run=tracker.run_id,
     )
@@ -218,7 +224,7 @@ def _new(
 def learn(current: Run, weights: Path | None, tracker: Tracker) -> tuple[CatModel, Scaling]:
     """Train and calibrate a run's model, or go on where that was stopped."""
     config = current.config
-    train, choosing = (_examples(current, splits) for splits in ((TRAIN,), CHOOSING))
+    train, choosing = _with_places(current, _examples(current, (TRAIN,))), _examples(current, CHOOSING)
     keras.utils.set_random_seed(config.seed)
     cat_model = model.build(config.backbone, config.side, weights, config.strongest)
     head.fit(cat_model, train, config, current.folder)
@@ -231,6 +237,13 @@ def _examples(current: Run, splits: Sequence[str]) -> Examples:
     filled = [split for split in splits if current.manifest(split)]
     labels = [dataset.labels(current.manifest(split)) for split in filled]
     return Examples(np.concatenate([current.pixels(split) for split in filled]), np.concatenate(labels))
+
+
+def _with_places(current: Run, train: Examples) -> Examples:
+    if current.boxes is None:
+        return train
+    pictures, known = boxes.draw(current.photos, current.manifest(TRAIN), boxes.read(current.boxes))
+    return dataclasses.replace(train, places=pictures, known=known)
 
 
 def _evaluate(current: Run, cat_model: CatModel, scaling: Scaling, tracker: Tracker) -> dict[str, object]:

@@ -14,6 +14,7 @@ from train.config import TrainConfig, TrainError
 from train.dataset import PEOPLE, WILD, PhotoRecord
 
 RUN, SUMMARY, MODEL = "run.json", "summary.json", "model.keras"
+PATHS = ("photos", "wild", "people", "boxes", "cache")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Run:
         photos: folder of groups it learned from.
         wild: folder of groups it was only measured on, or None.
         people: folder of groups it was chosen with, but did not learn from, or None.
+        boxes: file that says where cats are, or None.
         cache: folder of what was computed from photos.
         data: fingerprint of the photos, their groups and splits.
         code_commit: of the code that trained.
@@ -41,6 +43,7 @@ class Run:
     photos: Path
     wild: Path | None
     people: Path | None
+    boxes: Path | None
     cache: Path
     data: str
     code_commit: str
@@ -68,14 +71,14 @@ class Run:
         """Read a run folder whether or not its run is finished."""
         stored = json.loads((folder / RUN).read_text())
         stored["config"] = TrainConfig(**stored["config"])
-        for name in ("photos", "wild", "people", "cache"):
+        for name in PATHS:
             stored[name] = Path(stored[name]) if stored[name] else None
         return cls(folder=folder, **stored)
 
     def write(self) -> None:
         """Write run.json, which `read` reads."""
         stored = {name: value for name, value in dataclasses.asdict(self).items() if name != "folder"}
-        for name in ("photos", "wild", "people", "cache"):
+        for name in PATHS:
             stored[name] = str(stored[name].absolute()) if stored[name] else None
         write_durably(self.folder / RUN, json.dumps(stored, indent=1).encode())
 

@@ -34,6 +34,7 @@ def run(tmp_path_factory):
         photos=photos,
         wild=None,
         people=people,
+        boxes=None,
         cache=folder / "cache",
         data="0" * 64,
         code_commit="unknown",

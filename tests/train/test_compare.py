@@ -19,7 +19,7 @@ def make_run(folder, config, threshold, each):
     """A run folder with these answers."""
     folder.mkdir()
     told = dict.fromkeys(("command", "data", "code_commit", "weights", "tracking_uri", "mlflow_run"), "x")
-    places = {"photos": folder, "wild": None, "people": None, "cache": folder}
+    places = {"photos": folder, "wild": None, "people": None, "boxes": None, "cache": folder}
     Run(folder=folder, config=config, **places, **told).write()
     answers.write(folder / "answers.csv", each)
     (folder / "summary.json").write_text(json.dumps({"threshold": threshold}))

@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import log_loss, roc_auc_score
 
 from tests import generated_photos
-from train import fit, head, model
+from train import boxes, fit, head, model
 from train.batches import Examples
 from train.config import TrainConfig, TrainError
 
@@ -148,3 +148,39 @@ def test_the_strongest_cell_begins_as_the_head_sees_it_and_counts_beside_the_mea
     mean = weights[:-1]
     np.testing.assert_allclose(mean / np.linalg.norm(mean), kernel / np.linalg.norm(kernel), atol=1e-4)
     assert weights[-1] != 0
+
+
+def test_cells_are_taught_where_cats_are(train, validation, tmp_path):
+    """With a box for every cat the strongest cell of a cat's photo comes to lie in the box."""
+    config = TrainConfig(
+        backbone="tiny",
+        side=CONFIG.side,
+        epochs=6,
+        batch=16,
+        learning_rate=3e-3,
+        unfrozen=1.0,
+        mixup=0.0,
+        augmentation=0.0,
+        strongest=True,
+    )
+    pixels = np.zeros((64, config.side, config.side, 3), np.uint8) + 90
+    labels = (np.arange(64) % 2 == 0).astype(np.float32)
+    places = np.zeros((64, boxes.SIDE, boxes.SIDE), np.uint8)
+    for index in range(64):
+        corner = (index // 2) % 2 * 16
+        pixels[index, corner : corner + 16, corner : corner + 16] = (
+            (250, 60, 60) if labels[index] else (60, 60, 250)
+        )
+        if labels[index]:
+            places[index, corner * 2 : corner * 2 + 32, corner * 2 : corner * 2 + 32] = 255
+    taught = Examples(pixels, labels, places, np.ones(64, bool))
+    cat_model = model.build("tiny", config.side, None, strongest=True)
+    head.fit(cat_model, taught, config, tmp_path)
+    fit.fine_tune(cat_model, taught, Examples(pixels, labels), config, tmp_path, lambda *_: None)
+    cells = cat_model.features(pixels.astype(np.float32) * cat_model.scale + cat_model.offset)[1].numpy()[
+        ..., 0
+    ]
+    grid = cells.shape[1]
+    shown = places[:, :: boxes.SIDE // grid, :: boxes.SIDE // grid] > 0
+    strongest = cells.reshape(64, -1).argmax(axis=1)
+    assert shown.reshape(64, -1)[np.arange(64), strongest][labels == 1].mean() > 0.9

@@ -38,6 +38,7 @@ def run(tmp_path):
         photos=photos,
         wild=None,
         people=None,
+        boxes=None,
         cache=tmp_path / "cache",
         **told,
     )

@@ -37,6 +37,7 @@ def search(photos, tmp_path, monkeypatch):
             photos=photos / "photos",
             wild=None,
             people=photos / people if people else None,
+            boxes=None,
             out=tmp_path / "runs",
             decisions=None,
             policy=POLICY,
