@@ -168,18 +168,16 @@ def test_cells_are_taught_where_cats_are(train, validation, tmp_path):
     places = np.zeros((64, boxes.SIDE, boxes.SIDE), np.uint8)
     for index in range(64):
         corner = (index // 2) % 2 * 16
-        pixels[index, corner : corner + 16, corner : corner + 16] = (
-            (250, 60, 60) if labels[index] else (60, 60, 250)
-        )
+        colour = (250, 60, 60) if labels[index] else (60, 60, 250)
+        pixels[index, corner : corner + 16, corner : corner + 16] = colour
         if labels[index]:
             places[index, corner * 2 : corner * 2 + 32, corner * 2 : corner * 2 + 32] = 255
     taught = Examples(pixels, labels, places, np.ones(64, bool))
     cat_model = model.build("tiny", config.side, None, strongest=True)
     head.fit(cat_model, taught, config, tmp_path)
     fit.fine_tune(cat_model, taught, Examples(pixels, labels), config, tmp_path, lambda *_: None)
-    cells = cat_model.features(pixels.astype(np.float32) * cat_model.scale + cat_model.offset)[1].numpy()[
-        ..., 0
-    ]
+    normalised = pixels.astype(np.float32) * cat_model.scale + cat_model.offset
+    cells = cat_model.features(normalised)[1].numpy()[..., 0]
     grid = cells.shape[1]
     shown = places[:, :: boxes.SIDE // grid, :: boxes.SIDE // grid] > 0
     strongest = cells.reshape(64, -1).argmax(axis=1)
