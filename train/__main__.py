@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     try:
         return options.do(options, _command(arguments))
-    except TrainError as error:
+    except (TrainError, OSError) as error:  # a full disk, a folder that may not be written …
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -217,3 +217,13 @@ def test_in_a_terminal_errors_give_code_1_and_a_decision_mends_them(tmp_path, mo
     decided = decide(tmp_path / "decided.csv", f"{sha256(b'no photo')},drop,,")
     assert line.main([*command, "--decisions", str(decided)]) == 0
     assert (tmp_path / "report" / "checks.html").exists()
+
+
+def test_a_report_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CAT_CACHE", str(tmp_path / "cache"))
+    root = generated_photos.write(tmp_path / "photos", 4)
+    taken = tmp_path / "report"
+    taken.write_text("a file, where the report's folder should be")
+    assert line.main(["check", "--photos", str(root), "--out", str(taken)]) == 1
+    (said,) = capsys.readouterr().err.strip().splitlines()
+    assert str(taken) in said
