@@ -224,12 +224,16 @@ def _new(
 def learn(current: Run, weights: Path | None, tracker: Tracker) -> tuple[CatModel, Scaling]:
     """Train and calibrate a run's model, or go on where that was stopped."""
     config = current.config
-    train, choosing = _with_places(current, _examples(current, (TRAIN,))), _examples(current, CHOOSING)
+    train, choosing, validation = (
+        _examples(current, splits) for splits in ((TRAIN,), CHOOSING, (VALIDATION,))
+    )
+    train = _with_places(current, train)
     keras.utils.set_random_seed(config.seed)
     cat_model = model.build(config.backbone, config.side, weights, config.strongest)
     head.fit(cat_model, train, config, current.folder)
     fit.fine_tune(cat_model, train, choosing, config, current.folder, tracker.epoch)
-    return cat_model, head.calibrate(cat_model, choosing, config)
+    # Cats are more frequent and harder among people's photos: with them, well-framed ones would be doubted.
+    return cat_model, head.calibrate(cat_model, validation, config)
 
 
 def _examples(current: Run, splits: Sequence[str]) -> Examples:
