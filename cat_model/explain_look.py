@@ -40,7 +40,7 @@ def heat(values: np.ndarray) -> Image.Image:
     largest = max(float(np.abs(values).max()), 1e-9)
     small = Image.fromarray((values / largest).astype(np.float32))
     fine = np.asarray(small.resize((FINE * width, FINE * height), Image.Resampling.BICUBIC))
-    size = np.clip((np.abs(fine) - FAINT) / (1 - FAINT), 0, 1)
+    size = np.clip((np.abs(fine) - FAINT) / (1 - FAINT), 0, 1) ** 0.7
     picture = np.empty((*fine.shape, 4), np.uint8)
     picture[..., :3] = np.where(fine[..., None] > 0, np.uint8(FOR), np.uint8(AGAINST))
     picture[..., 3] = np.round(255 * DENSEST * size)
