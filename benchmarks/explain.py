@@ -6,8 +6,8 @@ Compares with stock shap.PartitionExplainer under its own image masker (which ne
 500 evaluations, and with a random map. Everybody explains the first look's logit. Deletion and insertion
 (Petsiuk et al. 2018, RISE): the probability of the answer while the most important of 14 × 14 tiles are
 blurred first (lower is better), or shown first (higher is better), as the area under the curve. The blur is
-as wide as the one that stock SHAP hides with. Pointing game: Zhang et al. 2016. Processor time counts all threads; wall-clock time is
-only worth something on an idle machine.
+as wide as the one that stock SHAP hides with. Pointing game: Zhang et al. 2016. Processor
+time counts all threads; wall-clock time is only worth something on an idle machine.
 """
 
 import argparse
@@ -15,9 +15,10 @@ import csv
 import time
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from scipy.stats import spearmanr
 
 import cat_model
 from cat_model.bundle import Bundle
-from cat_model.explain import GRID, look, spread
+from cat_model.explain import GRID, Explanation, look, spread
 from cat_model.masked import shapley
 from cat_model.predict import EXPLAIN_BUDGET, Predictor
 from cat_model.settings import Settings
@@ -74,16 +75,21 @@ def curves(predictor: Predictor, pixels: np.ndarray, values: np.ndarray, sign: i
 
 
 def choose(folder: Path, count: int) -> list[Path]:
-    """Return photos of a folder of groups, half of them cats, evenly drawn."""
+    """Return photos of a folder of groups, half of them cats, evenly drawn, in a mixed order."""
     cats = sorted(path for group in folder.glob("cat*") for path in group.iterdir())
     rest = sorted(path for path in folder.glob("*/*") if not path.parent.name.startswith("cat"))
-    return [
-        group[i] for group in (cats, rest) for i in np.linspace(0, len(group) - 1, count // 2).astype(int)
-    ]
+    drawn = [[group[i] for i in evenly(len(group), count // 2)] for group in (cats, rest)]
+    mixed = [path for pair in zip(*drawn, strict=True) for path in pair]
+    return [mixed[i] for i in np.random.default_rng(0).permutation(len(mixed))]
+
+
+def evenly(length: int, count: int) -> np.ndarray:
+    """Return so many indices, or all there are, from the first to the last."""
+    return np.linspace(0, length - 1, min(count, length)).astype(int)
 
 
 def compare(predictor: Predictor, paths: Sequence[Path]) -> None:
-    """Print each way's areas and times, and what holds of our own two depths."""
+    """Print each way's areas and times, and what holds of our own two depths; so far after every tenth photo."""
     rows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
     wrong, agree, apart = [], [], []
     for number, path in enumerate(paths):
@@ -91,41 +97,52 @@ def compare(predictor: Predictor, paths: Sequence[Path]) -> None:
         _, looks, bias = look(predictor, image)
         pixels, generator = looks[0].pixels, np.random.default_rng(number)
         logit = float(looks[0].share.sum())
-        full, instant = predictor.explain(image), predictor.explain(image, 0)
-        wrong.append(max(abs(each.logit - logit) for each in (full, instant)))
-        agree.append(spearmanr(full.values.ravel(), instant.values.ravel()).statistic)
-        if number < 20:
-            shares = spread(looks[0].share, looks[0].part)
-            other, *_ = shapley(predictor, looks, bias, shares, EXPLAIN_BUDGET, seed=1)
-            apart.append(spearmanr(full.values.ravel(), other.ravel()).statistic)
+        ours: dict[int, Explanation] = {}
+
+        def explain(budget: int, image: Image.Image = image, ours: dict = ours) -> np.ndarray:
+            ours[budget] = predictor.explain(image, budget)
+            return ours[budget].values
+
         ways: dict[str, Callable[[], np.ndarray]] = {
-            "first answer": lambda image=image: look(predictor, image)[1][0].share,
-            "instant": lambda image=image: predictor.explain(image, 0).values,
-            "full": lambda image=image: predictor.explain(image).values,
-            "stock, same": lambda pixels=pixels: stock(predictor, pixels, EXPLAIN_BUDGET),
-            f"stock, {STOCK_BUDGET}": lambda pixels=pixels: stock(predictor, pixels, STOCK_BUDGET),
-            "random": lambda generator=generator: generator.random((GRID, GRID)),
+            "instant": partial(explain, 0),
+            "full": partial(explain, EXPLAIN_BUDGET),
+            "stock, same": partial(stock, predictor, pixels, EXPLAIN_BUDGET),
+            f"stock, {STOCK_BUDGET}": partial(stock, predictor, pixels, STOCK_BUDGET),
+            "random": partial(generator.random, (GRID, GRID)),
         }
         for name, way in ways.items():
             wall, cpu = time.perf_counter(), time.process_time()
             values = way()
             took = time.perf_counter() - wall, time.process_time() - cpu
-            areas = curves(predictor, pixels, values, 1 if logit > 0 else -1) if len(values) == GRID else ()
-            rows[name].append((*(areas or (np.nan, np.nan)), *took))
+            rows[name].append((*curves(predictor, pixels, values, 1 if logit > 0 else -1), *took))
+        began = time.process_time()
+        predictor.predict(image)
+        rows["verdict"].append((np.nan, np.nan, np.nan, time.process_time() - began))
+        wrong.append(max(abs(each.logit - logit) for each in ours.values()))
+        full, instant = ours[EXPLAIN_BUDGET].values.ravel(), ours[0].values.ravel()
+        agree.append(spearmanr(full, instant).statistic)
+        if number % 10 == 0:
+            shares = spread(looks[0].share, looks[0].part)
+            other, *_ = shapley(predictor, looks, bias, shares, EXPLAIN_BUDGET, seed=1)
+            apart.append(spearmanr(full, other.ravel()).statistic)
         if number % 10 == 9:
-            print(f"{number + 1} photos", flush=True)
-    print(f"{len(paths)} photos      deletion insertion   wall s  processor s")
+            table(rows)
+            print(f"additivity: off by at most {max(wrong):.1e}")
+            said = f"instant and full {np.mean(agree):.3f}, full at two seeds {np.mean(apart):.4f}"
+            print(f"rank correlation: {said}\n", flush=True)
+
+
+def table(rows: Mapping[str, Sequence[tuple[float, ...]]]) -> None:
+    """Print the means of the areas, with what full differs from stock by, and the medians of the times."""
+    print(f"{len(rows['full'])} photos      deletion insertion   wall s  processor s")
     for name, told in rows.items():
-        table = np.array(told)
-        print(f"{name:14} {table[:, 0].mean():9.3f} {table[:, 1].mean():9.3f}", end="")
-        print(f" {np.median(table[:, 2]):9.4f} {np.median(table[:, 3]):9.4f}")
-    ours, theirs = np.array(rows["full"]), np.array(rows[f"stock, {STOCK_BUDGET}"])
-    for at, name in enumerate(("deletion", "insertion")):
-        apart_by = ours[:, at] - theirs[:, at]
-        error = apart_by.std(ddof=1) / np.sqrt(len(apart_by))
-        print(f"{name}: full - stock at {STOCK_BUDGET} {apart_by.mean():+.3f} ± {1.96 * error:.3f}")
-    print(f"additivity: off by at most {max(wrong):.1e}")
-    print(f"rank correlation: instant and full {np.mean(agree):.3f}, full at two seeds {np.mean(apart):.4f}")
+        deletion, insertion, *_ = np.mean(told, axis=0)
+        *_, wall, cpu = np.median(told, axis=0)
+        print(f"{name:14} {deletion:9.3f} {insertion:9.3f} {wall:9.4f} {cpu:9.4f}")
+    more = np.array(rows["full"])[:, :2] - np.array(rows[f"stock, {STOCK_BUDGET}"])[:, :2]
+    margin = 1.96 * more.std(axis=0, ddof=1) / np.sqrt(len(more))
+    for name, mean, each in zip(("deletion", "insertion"), more.mean(axis=0), margin, strict=True):
+        print(f"{name}: full less stock at {STOCK_BUDGET} {mean:+.3f} ± {each:.3f}")
 
 
 def point(predictor: Predictor, boxes: Path, count: int) -> None:
@@ -137,7 +154,7 @@ def point(predictor: Predictor, boxes: Path, count: int) -> None:
                 cats[row["file"]].append([float(row[edge]) for edge in ("x0", "y0", "x1", "y1")])
     names = sorted(cats)
     hits, covered = {0: [], EXPLAIN_BUDGET: []}, []
-    for name in [names[i] for i in np.linspace(0, len(names) - 1, min(count, len(names))).astype(int)]:
+    for name in [names[i] for i in evenly(len(names), count)]:
         for budget, found in hits.items():
             explanation = predictor.explain(boxes.parent / name, budget)
             if not explanation.verdict.is_cat:
