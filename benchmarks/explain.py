@@ -89,7 +89,7 @@ def evenly(length: int, count: int) -> np.ndarray:
 
 
 def compare(predictor: Predictor, paths: Sequence[Path]) -> None:
-    """Print each way's areas and times, and what holds of our own two depths; so far after every tenth photo."""
+    """Print each way's areas and times, and what holds of our two depths, after every tenth photo."""
     rows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
     wrong, agree, apart = [], [], []
     for number, path in enumerate(paths):
