@@ -1,4 +1,4 @@
-"""Why, on the page: colours with the verdict, a closer look that can be stopped, a saved picture, the camera."""
+"""Why, on the page: colours with the verdict, a closer look that can be stopped, a saved file, the camera."""
 
 import base64
 import io
