@@ -6,7 +6,8 @@ print(predictor.predict("photo.jpg").probability)
 """
 
 from cat_model.bundle import Bundle, BundleError
+from cat_model.explain import Explanation
 from cat_model.photo import PhotoError
 from cat_model.predict import Predictor, Verdict, load
 
-__all__ = ["Bundle", "BundleError", "PhotoError", "Predictor", "Verdict", "load"]
+__all__ = ["Bundle", "BundleError", "Explanation", "PhotoError", "Predictor", "Verdict", "load"]

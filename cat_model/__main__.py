@@ -1,18 +1,24 @@
 """The same answer in a terminal: `python -m cat_model PHOTO… [--json]`; files, folders or globs.
 
+`python -m cat_model --explain OUT.png [--budget N] PHOTO` also draws what spoke for a cat in one photo.
+
 Exit code 0 when every photo was answered, 2 when one could not be read (the others still are).
 """
 
 import argparse
 import glob
+import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from cat_model import BundleError, PhotoError, Predictor, load
+from cat_model import BundleError, PhotoError, Predictor, Verdict, load
+from cat_model.explain import LEAST_BUDGET
+from cat_model.files import write_durably
 from cat_model.photo import SUFFIXES
+from cat_model.predict import EXPLAIN_BUDGET
 from cat_model.settings import Settings, SettingsError
 
 
@@ -21,12 +27,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m cat_model", description="Does a photo show a cat?")
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="a photo, a folder of photos, or a glob")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    parser.add_argument(
+        "--explain", metavar="OUT.png", type=Path, help="draw the reasons for one photo there"
+    )
+    parser.add_argument(
+        "--budget",
+        type=int,
+        default=EXPLAIN_BUDGET,
+        help=f"evaluations of the model for --explain, {LEAST_BUDGET} or more; 0: its own shares, at once",
+    )
     options = parser.parse_args(arguments)
+    if options.budget and options.budget < LEAST_BUDGET:
+        parser.error(f"--budget is {options.budget}; it must be 0, or {LEAST_BUDGET} or more.")
     try:
-        predictor = load(Settings.from_env().bundle)
+        settings = Settings.from_env()
+        predictor = load(settings.bundle, settings.workers if options.explain else 1)
     except (BundleError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 2
+    if options.explain:
+        paths = [path for pattern in options.photos for path in _expand(pattern)]
+        if len(paths) != 1:
+            parser.error(f"--explain draws one photo; these are {len(paths)}.")
+        return _explain(predictor, paths[0], options)
     code = 0
     for pattern in options.photos:
         paths = list(dict.fromkeys(_expand(pattern)))  # `**` names a folder, and then what it holds once more
@@ -49,19 +72,46 @@ def _expand(pattern: str) -> Iterator[Path]:
             yield path
 
 
+def _explain(predictor: Predictor, path: Path, options: argparse.Namespace) -> int:
+    try:
+        explanation = predictor.explain(path, options.budget)
+    except PhotoError as error:
+        return _refused(path, error, options.json)
+    drawn = io.BytesIO()
+    explanation.overlay.save(drawn, "PNG")
+    try:
+        write_durably(options.explain, drawn.getvalue(), mode=0o644)
+    except OSError as error:
+        print(f"{options.explain} cannot be written: {error.strerror or error}.", file=sys.stderr)
+        return 2
+    also = {"sentence": explanation.sentence, "picture": str(options.explain)}
+    _say(path, explanation.verdict, options.json, also)
+    if not options.json:
+        print(f"{explanation.sentence} Drawn in {options.explain}.")
+    return 0
+
+
 def _answer(predictor: Predictor, path: Path, as_json: bool) -> int:
     try:
         verdict = predictor.predict(path)
     except PhotoError as error:
-        if as_json:
-            print(json.dumps({"photo": str(path), "error": str(error)}))
-        print(f"{path}: {error}", file=sys.stderr)
-        return 2
+        return _refused(path, error, as_json)
+    _say(path, verdict, as_json, {})
+    return 0
+
+
+def _say(path: Path, verdict: Verdict, as_json: bool, also: dict[str, str]) -> None:
     if as_json:
-        print(json.dumps({"photo": str(path), **asdict(verdict)}))
+        print(json.dumps({"photo": str(path), **asdict(verdict), **also}))
     else:
         print(f"{path}: {verdict.label} ({verdict.probability:.1%} cat)")
-    return 0
+
+
+def _refused(path: Path, error: PhotoError, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"photo": str(path), "error": str(error)}))
+    print(f"{path}: {error}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

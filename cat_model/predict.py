@@ -1,9 +1,10 @@
 """Predictor: a photo in, a Verdict out."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -13,10 +14,18 @@ from cat_model.photo import DEFAULT_LIMITS, Limits, Photo, decode, resize
 from cat_model.runtime import ModelError, Outputs, Runtime
 from cat_model.settings import SHIPPED_BUNDLE
 
+if TYPE_CHECKING:
+    from cat_model.explain import Explanation
+
 CAT, NOT_A_CAT, NOT_SURE = "cat", "not a cat", "not sure"
 BATCH = 16
+EXPLAIN_BUDGET = 96
+"""Evaluations of the model that `Predictor.explain` spends unless told otherwise."""
 FINEST = 1 / 512
 """Half a step of the model's int8 output: how near to 0 or 1 a probability can be told."""
+
+Part = tuple[float, float, float, float]
+"""Left, top, right and bottom of a part of a photo, as shares of its width and height, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,7 @@ class Predictor:
         """
         self.bundle = bundle
         self.limits = limits
+        self.workers = workers
         try:
             self._runtime = Runtime(bundle.model, workers)
         except ModelError as error:
@@ -81,10 +91,40 @@ class Predictor:
             PhotoError: when a batch holds a photo that cannot be used.
         """
         rest = iter(photos)
+        while images := [self.decode(photo) for photo in islice(rest, BATCH)]:
+            yield from map(self.verdict, self._probabilities(images))
+
+    def explain(
+        self,
+        photo: Photo,
+        budget: int = EXPLAIN_BUDGET,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> "Explanation":
+        """Judge a photo and say which parts of it spoke for a cat and which against; see cat_model.explain.
+
+        Args:
+            photo: as for `predict`.
+            budget: how often the model may be evaluated on the photo with parts of it hidden; 0 explains by
+                the model's own shares, at no evaluation beyond those of the verdict.
+            on_progress: told from time to time which part of the work is done, 0 to 1; what it raises ends
+                the work.
+
+        Raises:
+            PhotoError: the photo cannot be used; the message says why.
+            ValueError: the budget is neither 0 nor enough.
+        """
+        from cat_model.explain import explain
+
+        return explain(self, photo, budget, on_progress)
+
+    def decode(self, photo: Photo) -> Image.Image:
+        """Return a photo as the model's looks need it.
+
+        Raises:
+            PhotoError: the photo cannot be used; the message says why.
+        """
         # A JPEG may be decoded at twice the model's side: whole and tiles have all the detail they can use.
-        at_least = 2 * self.bundle.side
-        while images := [decode(photo, self.limits, at_least) for photo in islice(rest, BATCH)]:
-            yield from map(self._verdict, self._probabilities(images))
+        return decode(photo, self.limits, 2 * self.bundle.side)
 
     def whole(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Return the probabilities of a look at whole pictures (mode RGB), shape (N,), float64, 0 to 1."""
@@ -100,9 +140,7 @@ class Predictor:
         Returns:
             Shape (N,), float64, 0 to 1.
         """
-        rest = 1 - tile
-        corners = [(x, y) for x in (0.0, rest) for y in (0.0, rest)] + [(rest / 2, rest / 2)]
-        return np.max([self._look(images, (x, y, x + tile, y + tile)) for x, y in corners], axis=0)
+        return np.max([self._look(images, part) for part in tiles(tile)], axis=0)
 
     def outputs(self, pixels: np.ndarray) -> Outputs:
         """Return what the model says of pixels that are already resized.
@@ -112,26 +150,30 @@ class Predictor:
         """
         return self._runtime.run(pixels)
 
-    def _look(
-        self, images: Sequence[Image.Image], part: tuple[float, float, float, float] | None
-    ) -> np.ndarray:
-        """Return probabilities of pictures, or of a part of each (left, top, right, bottom, as shares)."""
-        side = self.bundle.side
-        pixels = [resize(image, side, _box(image, part) if part else None) for image in images]
-        return self.outputs(np.stack(pixels)).probability.astype(np.float64)
+    def pixels(self, image: Image.Image, part: Part | None = None) -> np.ndarray:
+        """Return what the model is shown of a picture or a part of it, shape (side, side, 3), uint8, RGB."""
+        return resize(image, self.bundle.side, _box(image, part) if part else None)
+
+    def leaves_doubt(self, whole: np.ndarray) -> np.ndarray:
+        """Say after which looks at the whole, shape (N,), the model looks again; shape (N,), bool."""
+        look = self.bundle.second_look
+        return (whole >= look.low) & (whole < look.high) if look else np.zeros(whole.shape, bool)
+
+    def _look(self, images: Sequence[Image.Image], part: Part | None) -> np.ndarray:
+        pixels = np.stack([self.pixels(image, part) for image in images])
+        return self.outputs(pixels).probability.astype(np.float64)
 
     def _probabilities(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Look at each picture, and once more at those that leave a doubt."""
         probabilities, look = self.whole(images), self.bundle.second_look
-        if look is None:
-            return probabilities
-        doubtful = np.flatnonzero((probabilities >= look.low) & (probabilities < look.high))
-        if len(doubtful):
-            tiles = self.strongest_tile([images[index] for index in doubtful], look.tile)
-            probabilities[doubtful] = combine(probabilities[doubtful], tiles, look)
+        doubtful = np.flatnonzero(self.leaves_doubt(probabilities))
+        if look and len(doubtful):
+            strongest = self.strongest_tile([images[index] for index in doubtful], look.tile)
+            probabilities[doubtful] = combine(probabilities[doubtful], strongest, look)
         return probabilities
 
-    def _verdict(self, probability: np.float64) -> Verdict:
+    def verdict(self, probability: float) -> Verdict:
+        """Return the verdict at a probability, 0 to 1, that all looks at a photo have led to."""
         value = float(probability)
         low, high = self.bundle.unsure
         is_cat = value >= self.bundle.threshold
@@ -152,7 +194,18 @@ def combine(whole: np.ndarray, tiles: np.ndarray, look: SecondLook) -> np.ndarra
     return 1 / (1 + np.exp(-together))
 
 
-def _box(image: Image.Image, part: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+def tiles(tile: float) -> list[Part]:
+    """Return the five overlapping tiles of a second look: one in each corner, then one in the middle.
+
+    Args:
+        tile: share of each side that a tile takes.
+    """
+    rest = 1 - tile
+    corners = [(x, y) for x in (0.0, rest) for y in (0.0, rest)] + [(rest / 2, rest / 2)]
+    return [(x, y, x + tile, y + tile) for x, y in corners]
+
+
+def _box(image: Image.Image, part: Part) -> tuple[float, float, float, float]:
     left, top, right, bottom = part
     return left * image.width, top * image.height, right * image.width, bottom * image.height
 

@@ -18,9 +18,14 @@ def gate(monkeypatch):
 
     opened = threading.Event()
     opened.set()
-    judge = cat_model.Predictor.predict
+    judge, explain = cat_model.Predictor.predict, cat_model.Predictor.explain
     monkeypatch.setattr(
         cat_model.Predictor, "predict", lambda self, photo: opened.wait(WAIT_S) and judge(self, photo)
+    )
+    monkeypatch.setattr(
+        cat_model.Predictor,
+        "explain",
+        lambda self, *given, **named: opened.wait(WAIT_S) and explain(self, *given, **named),
     )
     yield opened
     opened.set()

@@ -137,7 +137,7 @@ def test_feedback_without_an_answer_is_refused(client, server, examples):
 
 def test_only_the_documented_endpoints_are_public(client, server):
     told = httpx.get(f"{server.address}/gradio_api/info").json()
-    assert set(told["named_endpoints"]) == {"/predict", "/feedback"}
+    assert set(told["named_endpoints"]) == {"/predict", "/explain", "/feedback"}
     assert told["unnamed_endpoints"] == {}
     assert "probability" in told["named_endpoints"]["/predict"]["description"]
 
@@ -150,3 +150,21 @@ def test_the_demo_defaults_are_off(server):
     assert not config["pwa"]
     assert config["footer_links"] == ["api"]
     assert httpx.get(f"{server.address}/monitoring").status_code in (403, 404)
+
+
+def test_client_gets_the_reasons_that_the_package_gives(client, predictor, examples):
+    photo = handle_file(examples / "chelsea.jpg")
+    for budget in (0, 8):
+        answer = client.predict(photo=photo, budget=budget, api_name="/explain")
+        expected = predictor.explain(examples / "chelsea.jpg", budget)
+        assert answer["label"] == "cat"
+        assert answer["values"] == pytest.approx(expected.values.tolist(), abs=1e-6)
+        assert answer["base"] + sum(map(sum, answer["values"])) == pytest.approx(answer["logit"], abs=1e-3)
+        assert answer["sentence"] == expected.sentence
+        assert answer["overlay"].startswith("data:image/jpeg;base64,")
+
+
+@pytest.mark.parametrize("budget", [-1, 1, 513])
+def test_a_budget_out_of_range_is_refused_in_words(client, examples, budget):
+    with pytest.raises(AppError, match="from 8 to 512"):
+        client.predict(photo=handle_file(examples / "chelsea.jpg"), budget=budget, api_name="/explain")

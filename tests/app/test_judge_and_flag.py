@@ -3,9 +3,11 @@
 import html
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from cat_model import Verdict
+from cat_model import Explanation, Verdict
 from cat_model.feedback import Outbox
 from cat_model.photo import DEFAULT_LIMITS
 
@@ -18,8 +20,9 @@ class OneMind:
     def __init__(self, verdict):
         self.verdict = verdict
 
-    def predict(self, _):
-        return self.verdict
+    def explain(self, _, budget):
+        values = np.ones((14, 14))
+        return Explanation(values, 0.0, self.verdict, Image.new("RGB", (64, 48)), budget)
 
 
 def verdict(probability, unsure=False):
@@ -28,16 +31,18 @@ def verdict(probability, unsure=False):
 
 
 @pytest.fixture
-def page_that_says(tmp_path):
-    from app import Page
+def page_that_says(tmp_path, monkeypatch):
+    from web import why
+    from web.page import Page
 
+    monkeypatch.setattr(why, "warm_up", lambda predictor: predictor)
     return lambda *what: Page(OneMind(verdict(*what)), Outbox(tmp_path / "feedback"))
 
 
 def judge(page, photo):
     """The panel, the value of each bar, what is remembered and the flag row."""
-    panel, bars, judged, *flags = page.judge(str(photo))
-    return panel, bars["value"], judged, flags
+    panel, bars, judged, *rest = page.judge(str(photo))
+    return panel, bars["value"], judged, rest[:4]
 
 
 def records(tmp_path):

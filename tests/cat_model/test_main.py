@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import cat_model
 from cat_model import __main__ as terminal
@@ -16,7 +17,7 @@ from cat_model import __main__ as terminal
 @pytest.fixture(autouse=True)
 def _one_model(predictor, monkeypatch):
     """The model is loaded once for all these tests."""
-    monkeypatch.setattr(terminal, "load", lambda _: predictor)
+    monkeypatch.setattr(terminal, "load", lambda *_: predictor)
 
 
 @pytest.fixture
@@ -158,3 +159,20 @@ def test_the_command_itself_answers_even_what_the_terminal_cannot_show(examples,
     assert ended.returncode == 2
     assert "\\u732b.jpg: cat (" in ended.stdout
     assert "missing.jpg: There is no such file." in ended.stderr
+
+
+def test_the_reasons_are_drawn_into_a_picture(examples, tmp_path, capsys):
+    out = tmp_path / "new" / "why.png"
+    assert terminal.main(["--explain", str(out), "--budget", "0", str(examples / "chelsea.jpg")]) == 0
+    with Image.open(out) as drawn, Image.open(examples / "chelsea.jpg") as photo:
+        assert (drawn.format, drawn.size) == ("PNG", photo.size)
+    assert "Mostly what is" in capsys.readouterr().out
+
+
+def test_what_cannot_be_drawn_is_said(examples, tmp_path, capsys):
+    photo = str(examples / "chelsea.jpg")
+    assert terminal.main(["--explain", str(tmp_path), "--budget", "0", photo]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+    for wrong in (["--budget", "3", photo], [photo, photo]):
+        with pytest.raises(SystemExit):
+            terminal.main(["--explain", str(tmp_path / "why.png"), *wrong])

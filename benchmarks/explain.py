@@ -1,0 +1,196 @@
+"""Is the overlay right? Deletion and insertion, additivity, stability, pointing game, agreement and time.
+
+python -m benchmarks.explain ../shared/photos/wild --boxes ../shared/photos/boxes.csv --photos 100
+
+Compares with stock shap.PartitionExplainer under its own image masker (which needs OpenCV) at the same and at
+500 evaluations, and with a random map. Everybody explains the first look's logit. Deletion and insertion
+(Petsiuk et al. 2018, RISE): the probability of the answer while the most important of 14 × 14 tiles are
+blurred first (lower is better), or shown first (higher is better), as the area under the curve. The blur is
+as wide as the one that stock SHAP hides with. Pointing game: Zhang et al. 2016. Processor
+time counts all threads; wall-clock time is only worth something on an idle machine.
+"""
+
+import argparse
+import csv
+import time
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageFilter
+from scipy.stats import spearmanr
+
+import cat_model
+from cat_model.bundle import Bundle
+from cat_model.explain import GRID, Explanation, look, spread
+from cat_model.masked import shapley
+from cat_model.predict import EXPLAIN_BUDGET, Predictor
+from cat_model.settings import Settings
+
+STEPS = 15
+STOCK_BUDGET = 500
+WORKERS = 2
+HIDE = "blur(128,128)"
+
+
+def stock(predictor: Predictor, pixels: np.ndarray, budget: int) -> np.ndarray:
+    """Return the map of stock shap.PartitionExplainer, summed over the tiles, shape (GRID, GRID)."""
+    import shap
+
+    explainer = shap.PartitionExplainer(
+        lambda some: logits(predictor, some.astype(np.uint8)), shap.maskers.Image(HIDE, pixels.shape)
+    )
+    values = explainer(pixels[None], max_evals=budget, batch_size=50, silent=True).values[0].sum(-1)
+    fine = Image.fromarray(values.astype(np.float32))
+    return np.asarray(fine.resize((GRID, GRID), Image.Resampling.BOX), dtype=np.float64)
+
+
+def logits(predictor: Predictor, pixels: np.ndarray) -> np.ndarray:
+    """Return the logits of the first look, shape (N,), float64."""
+    return predictor.outputs(pixels).share.sum(axis=(1, 2), dtype=np.float64)
+
+
+def curves(predictor: Predictor, pixels: np.ndarray, values: np.ndarray, sign: int) -> tuple[float, float]:
+    """Return the areas under the deletion and the insertion curve of a map, each 0 to 1."""
+    side = len(pixels)
+    hidden = np.asarray(Image.fromarray(pixels).filter(ImageFilter.BoxBlur(64 * side / 224)))
+    order = np.argsort(-(sign * values).ravel(), kind="stable")
+    deleted, inserted = [], []
+    for count in np.linspace(0, values.size, STEPS).round().astype(int):
+        tiles = np.zeros(values.size, np.uint8)
+        tiles[order[:count]] = 1
+        mask = Image.fromarray(tiles.reshape(values.shape)).resize((side, side), Image.Resampling.NEAREST)
+        chosen = np.asarray(mask)[..., None] == 1
+        deleted.append(np.where(chosen, hidden, pixels))
+        inserted.append(np.where(chosen, pixels, hidden))
+    with ThreadPoolExecutor(WORKERS) as pool:
+        both = list(pool.map(lambda some: logits(predictor, np.stack(some)), (deleted, inserted)))
+    areas = [float(np.trapezoid(1 / (1 + np.exp(-sign * each)), dx=1 / (STEPS - 1))) for each in both]
+    return areas[0], areas[1]
+
+
+def choose(folder: Path, count: int) -> list[Path]:
+    """Return photos of a folder of groups, half of them cats, evenly drawn, in a mixed order."""
+    cats = sorted(path for group in folder.glob("cat*") for path in group.iterdir())
+    rest = sorted(path for path in folder.glob("*/*") if not path.parent.name.startswith("cat"))
+    drawn = [[group[i] for i in evenly(len(group), count // 2)] for group in (cats, rest)]
+    mixed = [path for pair in zip(*drawn, strict=True) for path in pair]
+    return [mixed[i] for i in np.random.default_rng(0).permutation(len(mixed))]
+
+
+def evenly(length: int, count: int) -> np.ndarray:
+    """Return so many indices, or all there are, from the first to the last."""
+    return np.linspace(0, length - 1, min(count, length)).astype(int)
+
+
+def compare(predictor: Predictor, paths: Sequence[Path]) -> None:
+    """Print each way's areas and times, and what holds of our two depths, after every tenth photo."""
+    rows: dict[str, list[tuple[float, ...]]] = defaultdict(list)
+    wrong, agree, apart = [], [], []
+    for number, path in enumerate(paths):
+        image = predictor.decode(path)
+        _, looks, bias = look(predictor, image)
+        pixels, generator = looks[0].pixels, np.random.default_rng(number)
+        logit = float(looks[0].share.sum())
+        ours: dict[int, Explanation] = {}
+
+        def explain(budget: int, image: Image.Image = image, ours: dict = ours) -> np.ndarray:
+            ours[budget] = predictor.explain(image, budget)
+            return ours[budget].values
+
+        ways: dict[str, Callable[[], np.ndarray]] = {
+            "instant": partial(explain, 0),
+            "full": partial(explain, EXPLAIN_BUDGET),
+            "stock, same": partial(stock, predictor, pixels, EXPLAIN_BUDGET),
+            f"stock, {STOCK_BUDGET}": partial(stock, predictor, pixels, STOCK_BUDGET),
+            "random": partial(generator.random, (GRID, GRID)),
+        }
+        for name, way in ways.items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            values = way()
+            took = time.perf_counter() - wall, time.process_time() - cpu
+            rows[name].append((*curves(predictor, pixels, values, 1 if logit > 0 else -1), *took))
+        began = time.process_time()
+        predictor.predict(image)
+        rows["verdict"].append((np.nan, np.nan, np.nan, time.process_time() - began))
+        wrong.append(max(abs(each.logit - logit) for each in ours.values()))
+        full, instant = ours[EXPLAIN_BUDGET].values.ravel(), ours[0].values.ravel()
+        agree.append(spearmanr(full, instant).statistic)
+        if number % 10 == 0:
+            shares = spread(looks[0].share, looks[0].part)
+            other, *_ = shapley(predictor, looks, bias, shares, EXPLAIN_BUDGET, seed=1)
+            apart.append(spearmanr(full, other.ravel()).statistic)
+        if number % 10 == 9:
+            table(rows)
+            print(f"additivity: off by at most {max(wrong):.1e}")
+            said = f"instant and full {np.mean(agree):.3f}, full at two seeds {np.mean(apart):.4f}"
+            print(f"rank correlation: {said}\n", flush=True)
+
+
+def table(rows: Mapping[str, Sequence[tuple[float, ...]]]) -> None:
+    """Print the means of the areas, with what full differs from stock by, and the medians of the times."""
+    print(f"{len(rows['full'])} photos      deletion insertion   wall s  processor s")
+    for name, told in rows.items():
+        deletion, insertion, *_ = np.mean(told, axis=0)
+        *_, wall, cpu = np.median(told, axis=0)
+        print(f"{name:14} {deletion:9.3f} {insertion:9.3f} {wall:9.4f} {cpu:9.4f}")
+    more = np.array(rows["full"])[:, :2] - np.array(rows[f"stock, {STOCK_BUDGET}"])[:, :2]
+    margin = 1.96 * more.std(axis=0, ddof=1) / np.sqrt(len(more))
+    for name, mean, each in zip(("deletion", "insertion"), more.mean(axis=0), margin, strict=True):
+        print(f"{name}: full less stock at {STOCK_BUDGET} {mean:+.3f} ± {each:.3f}")
+
+
+def point(predictor: Predictor, boxes: Path, count: int) -> None:
+    """Print in how many of people's photos that were called a cat the strongest spot lies in a cat's box."""
+    cats: dict[str, list[list[float]]] = defaultdict(list)
+    with boxes.open(newline="") as file:
+        for row in csv.DictReader(file):
+            if row["file"].startswith("people/cat") and row["animal"] == "cat":
+                cats[row["file"]].append([float(row[edge]) for edge in ("x0", "y0", "x1", "y1")])
+    names = sorted(cats)
+    hits, covered = {0: [], EXPLAIN_BUDGET: []}, []
+    for name in [names[i] for i in evenly(len(names), count)]:
+        for budget, found in hits.items():
+            explanation = predictor.explain(boxes.parent / name, budget)
+            if not explanation.verdict.is_cat:
+                break
+            y, x = (np.array(np.unravel_index(explanation.values.argmax(), (GRID, GRID))) + 0.5) / GRID
+            found.append(any(x0 <= x <= x1 and y0 <= y <= y1 for x0, y0, x1, y1 in cats[name]))
+            if not budget:
+                at = (np.arange(GRID) + 0.5) / GRID
+                inside = [
+                    ((at >= x0) & (at <= x1)) & ((at >= y0) & (at <= y1))[:, None]
+                    for x0, y0, x1, y1 in cats[name]
+                ]
+                covered.append(np.any(inside, axis=0).mean())
+    for budget, found in hits.items():
+        print(f"pointing game, budget {budget}: {np.sum(found)} / {len(found)} = {np.mean(found):.3f}")
+    print(f"a random spot: {np.mean(covered):.3f}")
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="folder of groups: cat*, dog, selfie, misc …")
+    parser.add_argument("--boxes", type=Path, help="boxes.csv, for the pointing game on people's photos")
+    parser.add_argument("--photos", type=int, default=100)
+    options = parser.parse_args()
+    warnings.filterwarnings("ignore", module="shap")
+    bundle = Bundle.read(Settings.from_env().bundle)
+    once = Predictor(replace(bundle, second_look=None), WORKERS)
+    stock(once, np.zeros((bundle.side, bundle.side, 3), np.uint8), 16)  # compiles what shap compiles
+    once.explain(np.zeros((32, 32, 3), np.uint8))
+    if options.boxes:
+        point(cat_model.load(bundle.folder, WORKERS), options.boxes, options.photos)
+    compare(once, choose(options.folder, options.photos))
+
+
+if __name__ == "__main__":
+    main()

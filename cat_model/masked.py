@@ -1,0 +1,210 @@
+"""SHAP over a photo with parts of it hidden behind a blur. Importing this brings in shap: it takes seconds.
+
+Owen values: Lundberg and Lee 2017 (SHAP); shap.PartitionExplainer, which divides the credit of a block of
+squares among its halves, largest first, as long as the budget lasts.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import shap
+from PIL import Image, ImageFilter
+
+from cat_model.explain import Look
+from cat_model.predict import Predictor
+
+BLUR = 0.27
+"""Standard deviation of the blur that hides, as a share of the looked-at side: no shape is left of a cat."""
+BATCH = 16
+"""Coalitions between two decisions where to divide further: fewer are better spent, more run faster."""
+GUIDED = 0.8
+"""How much the hierarchy is cut by where the shares lie; the rest by area."""
+LEAN = 0.5
+"""How much of the model's own shares is added to the Owen values, as a multiple of their size."""
+SOFT = 0.7
+"""Standard deviation, in squares, by which Owen values are smoothed."""
+TIE = 1e-9
+
+
+class Game:
+    """The logit of a verdict as a function of the squares of the photo that are not hidden."""
+
+    def __init__(self, predictor: Predictor, looks: Sequence[Look], bias: float, grid: int) -> None:
+        """Blur what was seen.
+
+        Args:
+            predictor: that judged.
+            looks: that the verdict came from; which tile was the strongest is held fixed.
+            bias: summand of the verdict's logit.
+            grid: squares along each side of the photo.
+        """
+        self._predictor, self._looks, self._bias, self._grid = predictor, looks, bias, grid
+        self._sharp = [Image.fromarray(look.pixels) for look in looks]
+        blur = ImageFilter.GaussianBlur(BLUR * predictor.bundle.side)
+        self._blurred = [sharp.filter(blur) for sharp in self._sharp]
+
+    def logits(self, shown: np.ndarray, pool: ThreadPoolExecutor) -> np.ndarray:
+        """Return the logit for each of N coalitions of squares.
+
+        Args:
+            shown: shape (N, grid * grid), bool; False is hidden.
+            pool: threads, as many as the predictor has workers.
+
+        Returns:
+            Shape (N,), float64.
+        """
+        pieces = min(self._predictor.workers, len(shown))
+        return np.concatenate(list(pool.map(self._some, np.array_split(shown, pieces))))
+
+    def _some(self, shown: np.ndarray) -> np.ndarray:
+        masks = [
+            Image.fromarray(one.astype(np.uint8).reshape(self._grid, self._grid) * np.uint8(255))
+            for one in shown
+        ]
+        total = np.full(len(shown), self._bias)
+        for look, sharp, blurred in zip(self._looks, self._sharp, self._blurred, strict=True):
+            box = tuple(self._grid * edge for edge in look.part)
+            soft = [mask.resize(sharp.size, Image.Resampling.BILINEAR, box) for mask in masks]
+            pixels = np.stack([np.asarray(Image.composite(sharp, blurred, mask)) for mask in soft])
+            share = self._predictor.outputs(pixels).share
+            total += look.weight * share.sum(axis=(1, 2), dtype=np.float64)
+        return total
+
+
+class _Squares(shap.maskers.Masker):
+    """Hands coalitions of squares to the model as they are; the game hides the pixels."""
+
+    def __init__(self, clustering: np.ndarray) -> None:
+        self.clustering = clustering
+        self._count = len(clustering) + 1
+
+    def __call__(self, mask: np.ndarray, _: np.ndarray) -> tuple[np.ndarray]:
+        return (mask[None],)
+
+    def shape(self, _: np.ndarray) -> tuple[int, int]:
+        return 1, self._count
+
+    def mask_shapes(self, _: np.ndarray) -> list[tuple[int]]:
+        return [(self._count,)]
+
+
+def shapley(
+    predictor: Predictor,
+    looks: Sequence[Look],
+    bias: float,
+    instant: np.ndarray,
+    budget: int,
+    on_progress: Callable[[float], None] | None = None,
+    seed: int = 0,
+) -> tuple[np.ndarray, float, int]:
+    """Explain a logit by what becomes of it when parts of the photo are hidden.
+
+    Args:
+        predictor: that judged.
+        looks: that the verdict came from.
+        bias: summand of the verdict's logit.
+        instant: shape (grid, grid), float64: the model's own shares, by which work and rest are divided.
+        budget: evaluations of the model, at least 8; a verdict from two looks takes two for each coalition.
+        on_progress: told which part of the work is done, 0 to 1; what it raises ends the work.
+        seed: decides between blocks that promise the same.
+
+    Returns:
+        The values, shape (grid, grid), float64; the logit of the wholly hidden photo; evaluations spent.
+    """
+    grid, spent = len(instant), 0
+    coalitions = budget // len(looks)
+    game = Game(predictor, looks, bias, grid)
+    # shap would decide ties by numpy's global generator: with these there are none.
+    ties = np.random.default_rng(seed).normal(0, TIE, grid * grid)
+    clustering = hierarchy(instant)
+
+    def model(shown: np.ndarray) -> np.ndarray:
+        nonlocal spent
+        spent += len(shown)
+        logits = game.logits(shown, pool)
+        if on_progress:
+            on_progress(min(spent / coalitions, 1.0))
+        return logits + shown @ ties
+
+    with ThreadPoolExecutor(predictor.workers) as pool:
+        told = shap.PartitionExplainer(model, _Squares(clustering)).explain_row(
+            np.zeros(grid * grid),
+            max_evals=coalitions,
+            main_effects=False,
+            error_bounds=False,
+            outputs=None,
+            silent=True,
+            batch_size=BATCH,
+            fixed_context=None,
+        )
+    values = lean(smooth(divide(told["hierarchical_values"], clustering, instant)), instant)
+    return values, float(told["expected_values"]), spent * len(looks)
+
+
+def hierarchy(instant: np.ndarray) -> np.ndarray:
+    """Cut a grid in two again and again, across the longer side, each half with as much to explain.
+
+    Args:
+        instant: shape (grid, grid), float64.
+
+    Returns:
+        Shape (grid² - 1, 4), float64: a clustering as scipy's `linkage` writes it, children before parents.
+    """
+    grid, size = len(instant), np.abs(instant)
+    mass = GUIDED * size / max(size.sum(), TIE) + (1 - GUIDED) / size.size
+    rows: list[tuple[float, float, float, float]] = []
+
+    def cut(top: int, bottom: int, left: int, right: int) -> tuple[int, int]:
+        height, width = bottom - top, right - left
+        if height == width == 1:
+            return top * grid + left, 1
+        lines = mass[top:bottom, left:right].sum(axis=1 if height >= width else 0).cumsum()
+        at = int(np.argmin(np.abs(lines[:-1] / lines[-1] - 0.5))) + 1
+        if height >= width:
+            first, second = cut(top, top + at, left, right), cut(top + at, bottom, left, right)
+        else:
+            first, second = cut(top, bottom, left, left + at), cut(top, bottom, left + at, right)
+        rows.append((first[0], second[0], 1.0, first[1] + second[1]))
+        return mass.size + len(rows) - 1, first[1] + second[1]
+
+    cut(0, grid, 0, grid)
+    return np.array(rows)
+
+
+def divide(credit: np.ndarray, clustering: np.ndarray, instant: np.ndarray) -> np.ndarray:
+    """Divide what was left with whole blocks among their squares: more to those whose share has its sign.
+
+    Args:
+        credit: shape (2 * grid² - 1,), float64, of the squares, then of the rows of the clustering.
+        clustering: as `hierarchy` returns it.
+        instant: shape (grid, grid), float64.
+
+    Returns:
+        Shape (grid, grid), float64; the sum of it is the sum of the credit.
+    """
+    share, count = instant.ravel(), instant.size
+    scale = max(np.abs(share).mean(), TIE)
+    values = credit[:count].copy()
+    members: list[list[int]] = [[square] for square in range(count)]
+    for (first, second, *_), left in zip(clustering, credit[count:], strict=True):
+        block = members[int(first)] + members[int(second)]
+        members.append(block)
+        if left:
+            weight = np.exp(np.sign(left) * (share[block] - share[block].mean()) / scale)
+            values[block] += left * weight / weight.sum()
+    return values.reshape(instant.shape)
+
+
+def smooth(values: np.ndarray) -> np.ndarray:
+    """Blur values a little, shape (grid, grid); their sum stays what it was."""
+    at = np.arange(len(values))
+    weights = np.exp(-0.5 * ((at[:, None] - at) / SOFT) ** 2)
+    weights /= weights.sum(axis=0)
+    return weights @ values @ weights.T
+
+
+def lean(values: np.ndarray, instant: np.ndarray) -> np.ndarray:
+    """Add to values what the shares differ from their mean, scaled to LEAN times their size; same sum."""
+    pattern = instant - instant.mean()
+    return values + pattern * (LEAN * np.abs(values).sum() / max(np.abs(pattern).sum(), TIE))
