@@ -4,24 +4,21 @@ This file only wires cat_model into Gradio; photos, verdicts and feedback are de
 """
 
 import json
-import secrets
 import signal
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from cat_model import BundleError, PhotoError, Predictor, Verdict, load
-from cat_model.feedback import PHOTO_SIDE, FeedbackError, Outbox
-from cat_model.photo import Limits, decode
-from cat_model.predict import CAT, NOT_A_CAT
+from cat_model.delivery import open_outbox
+from cat_model.photo import Limits
 from cat_model.settings import Settings, SettingsError
-from web import words
+from web import flags, words
 from web.photo_box import PhotoBox
 
 HERE = Path(__file__).parent
@@ -35,7 +32,7 @@ FONTS = ["system-ui", "sans-serif"]  # the device's own: nothing is fetched
 # What the browser does by itself: no word to the server.
 OFF = "{__type__: 'update', interactive: false}"
 SHOW_LOOKING = (
-    f"() => [{json.dumps(words.LOOKING)}, {{__type__: 'update', visible: false}}, {OFF}, {OFF}, {OFF}]"
+    f"() => [{json.dumps(words.LOOKING)}, {{__type__: 'update', visible: false}}, {', '.join([OFF] * 5)}]"
 )
 SHOW_BUSY = f"() => {json.dumps(words.BUSY)}"
 ON_LOAD = f"""() => {{
@@ -45,28 +42,12 @@ ON_LOAD = f"""() => {{
 }}"""
 
 
-@dataclass(frozen=True)
-class Judged:
-    """A verdict that was shown, kept on the server until its visitor says whether it is right.
-
-    Attributes:
-        verdict: what was shown.
-        photo: where the photo lies for a few minutes; its name holds a hash of its content.
-        token: random; two clicks on one verdict are one record.
-    """
-
-    verdict: Verdict
-    photo: str
-    token: str
-
-
 class Page:
-    """What the page does, for one predictor and one outbox."""
+    """What the page does with photos, for one predictor."""
 
-    def __init__(self, predictor: Predictor, outbox: Outbox) -> None:
-        """Remember who judges and where feedback goes."""
+    def __init__(self, predictor: Predictor) -> None:
+        """Remember who judges."""
         self._predictor = predictor
-        self._outbox = outbox
 
     def predict(self, photo: str | bytes | None) -> dict[str, float | bool | str]:
         """Say whether a photo shows a cat: probability, is_cat, unsure, label, model_version.
@@ -81,58 +62,17 @@ class Page:
         """
         return asdict(self._verdict_or_error(photo))
 
-    def feedback(
-        self, photo: str | bytes | None, it_is: str | None, keep_photo: bool = False
-    ) -> dict[str, str]:
-        """Say what a photo really shows. It is judged once more, and your answer is stored with the verdict.
-
-        Args:
-            photo: as for /predict.
-            it_is: "cat" or "not a cat".
-            keep_photo: whether the photo may be kept to improve the model.
-
-        Returns:
-            id: the name of the stored record.
-        """
-        if it_is is None:
-            raise gr.Error(words.NO_ANSWER, print_exception=False)
-        verdict = self._verdict_or_error(photo)
-        kept = decode(photo, self._predictor.limits, PHOTO_SIDE) if keep_photo else None
-        try:
-            record = self._outbox.add(verdict, it_is == CAT, secrets.token_hex(8), kept)
-        except FeedbackError as error:
-            raise gr.Error(str(error), print_exception=False) from error
-        return {"id": record.id}
-
     def judge(self, photo: str | None) -> tuple[Any, ...]:
         """Answer the photo now on the page: panel, probabilities, state, then the flag row made fresh."""
         if photo is None:
-            return words.IDLE, gr.update(visible=False), None, *flag_row(None)
+            return words.IDLE, gr.update(visible=False), None, *flags.row(None)
         try:
             verdict = self._predictor.predict(photo)
         except PhotoError as error:
-            return words.refused(str(error)), gr.update(visible=False), None, *flag_row(None)
-        judged = Judged(verdict, photo, secrets.token_hex(8))
+            return words.refused(str(error)), gr.update(visible=False), None, *flags.row(None)
+        judged = flags.judged(verdict, photo)
         bars = gr.update(value=words.shares(verdict), visible=True)
-        return words.verdict_panel(verdict), bars, judged, *flag_row(verdict)
-
-    def flag(self, agrees: bool, judged: Judged | None, keep: bool) -> tuple[Any, ...]:
-        """Store what the visitor says of the verdict; return the flag row with thanks or with what failed."""
-        if judged is None:
-            return *flag_row(None)[:-1], words.note(words.FORGOTTEN, failed=True)
-        photo, thanks = None, words.THANKS
-        if keep:
-            try:
-                photo = decode(judged.photo, self._predictor.limits, PHOTO_SIDE)
-                thanks = words.THANKS_WITH_PHOTO
-            except PhotoError:
-                thanks = words.THANKS_PHOTO_GONE
-        claims_cat = judged.verdict.unsure or judged.verdict.is_cat
-        try:
-            self._outbox.add(judged.verdict, claims_cat == agrees, judged.token, photo)
-        except FeedbackError as error:
-            return gr.skip(), gr.skip(), gr.skip(), words.note(f"{error} {words.PRESS_AGAIN}", failed=True)
-        return *[gr.update(interactive=False)] * 3, words.note(thanks)
+        return words.verdict_panel(verdict), bars, judged, *flags.row(verdict)
 
     def _verdict_or_error(self, photo: str | bytes | None) -> Verdict:
         if photo is None:
@@ -143,14 +83,6 @@ class Page:
             raise gr.Error(str(error), print_exception=False) from error
 
 
-def flag_row(verdict: Verdict | None) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]:
-    """Return the two buttons, the box (never ticked) and the line below, for a new verdict or for none."""
-    names = (words.IT_IS, words.IT_IS_NOT) if verdict and verdict.unsure else (words.RIGHT, words.WRONG)
-    on = verdict is not None
-    right, wrong = (gr.update(value=name, interactive=on) for name in names)
-    return right, wrong, gr.update(value=False, interactive=on), words.note()
-
-
 def create_app(settings: Settings) -> gr.Blocks:
     """Load the model and lay out the page.
 
@@ -158,7 +90,11 @@ def create_app(settings: Settings) -> gr.Blocks:
         BundleError: the model is missing, damaged or cannot be served.
     """
     limits = Limits(file_bytes=settings.upload_mb * 1_000_000)
-    page = Page(load(settings.bundle, settings.workers, limits), Outbox(settings.feedback_dir))
+    predictor = load(settings.bundle, settings.workers, limits)
+    outbox, delivery = open_outbox(settings)
+    stored = delivery.status.destination
+    lasts = bool(stored) or not settings.on_space
+    page, desk = Page(predictor), flags.Desk(predictor, outbox, lasts, delivery.wake)
     with gr.Blocks(title=words.TITLE, analytics_enabled=False, delete_cache=(SWEEP_S, PHOTO_LIFE_S)) as app:
         gr.Markdown(words.WELCOME)
         judged = gr.State()
@@ -184,45 +120,28 @@ def create_app(settings: Settings) -> gr.Blocks:
             with gr.Column():
                 answer = gr.HTML(words.IDLE, elem_id="answer")
                 bars = gr.Label(show_label=False, show_heading=False, visible=False, elem_id="bars")
-                with gr.Column(elem_id="flags"):
-                    gr.Markdown("### Is that right?")
-                    keep = gr.Checkbox(
-                        label=words.KEEP,
-                        container=False,
-                        interactive=False,
-                        elem_id="keep",
-                    )
-                    with gr.Row():
-                        right = gr.Button(words.RIGHT, interactive=False, min_width=100, elem_id="right")
-                        wrong = gr.Button(words.WRONG, interactive=False, min_width=100, elem_id="wrong")
-                    thanks = gr.HTML(words.note(), elem_id="thanks")
+                row = flags.lay_out(desk, judged, words.about(settings.feedback_days, stored, lasts))
         gr.Markdown(words.PRIVACY, elem_id="privacy")
 
-        flags = [right, wrong, keep, thanks]
-        outputs = [answer, bars, judged, *flags]
+        outputs = [answer, bars, judged, *row]
         private = {"api_visibility": "private", "show_progress": "hidden"}
         # The old verdict goes the moment the picture does, whatever becomes of the question to the server.
-        photo.change(None, None, [answer, bars, *flags[:3]], js=SHOW_LOOKING, **private)
+        photo.change(None, None, [answer, bars, *row[:5]], js=SHOW_LOOKING, **private)
         photo.change(
             page.judge, photo, outputs, trigger_mode="always_last", concurrency_id="model", **private
         ).failure(None, None, answer, js=SHOW_BUSY, **private)
-        # Not queued: what a visitor tells us is taken even when the page is too busy to judge photos.
-        for button, agrees in ((right, True), (wrong, False)):
-            button.click(partial(page.flag, agrees), [judged, keep], flags, queue=False, **private)
         add_endpoints(page, photo)
+        flags.add_endpoints(desk, photo)
+    outbox.recover()
+    delivery.start()
     return app.queue(max_size=settings.queue, default_concurrency_limit=settings.workers)
 
 
 def add_endpoints(page: Page, photo: PhotoBox) -> None:
-    """Add what programs may call, /predict and /feedback, to the page that is being laid out."""
+    """Add what programs may call, /predict, to the page that is being laid out."""
     with gr.Row(visible=False):
         trigger, result = gr.Button(), gr.JSON()
-        it_is = gr.Radio([CAT, NOT_A_CAT], label="it_is")
-        keep_photo = gr.Checkbox(label="keep_photo")
     trigger.click(page.predict, photo, result, api_name="predict", concurrency_id="model")
-    trigger.click(
-        page.feedback, [photo, it_is, keep_photo], result, api_name="feedback", concurrency_id="model"
-    )
 
 
 def serve(app: gr.Blocks, settings: Settings) -> str:

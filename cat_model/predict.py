@@ -86,6 +86,15 @@ class Predictor:
         while images := [decode(photo, self.limits, at_least) for photo in islice(rest, BATCH)]:
             yield from map(self._verdict, self._probabilities(images))
 
+    def embedding(self, photo: Photo) -> np.ndarray:
+        """Return the model's description of a whole photo, shape (D,), float32.
+
+        Raises:
+            PhotoError: the photo cannot be used; the message says why.
+        """
+        side = self.bundle.side
+        return self.outputs(resize(decode(photo, self.limits, 2 * side), side)[None]).embedding[0]
+
     def whole(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Return the probabilities of a look at whole pictures (mode RGB), shape (N,), float64, 0 to 1."""
         return self._look(images, None)
