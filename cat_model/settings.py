@@ -21,13 +21,6 @@ class Settings:
     Attributes:
         bundle: folder of the model to serve.
         feedback_dir: where feedback is kept until it is delivered.
-        feedback_mb: megabytes (10⁶ bytes) of feedback that are kept there at most, at least 1.
-        feedback_days: days after which feedback is deleted, here and where it was delivered to, at least 1.
-        s3_bucket: S3 bucket that feedback is delivered to; empty for none.
-        s3_prefix: what the keys there begin with: a lifecycle rule of the bucket can go by it.
-        s3_sse: server-side encryption asked for: "AES256", "aws:kms" or empty for the bucket's default.
-        s3_kms_key: id of the key for "aws:kms"; empty for the bucket's default.
-        hf_dataset: Hugging Face dataset repository that feedback is delivered to; empty for none.
         host: address the page listens on.
         port: TCP port the page listens on, 1 to 65535.
         workers: how many photos may be judged at once, at least 1.
@@ -35,17 +28,17 @@ class Settings:
         queue: how many visitors may wait before the page says it is busy, at least 1.
         on_space: whether this runs as a Hugging Face Space.
         open_browser: whether to open the page in a browser, because there is a screen.
+        feedback_mb: megabytes (10⁶ bytes) of feedback that are kept in feedback_dir at most, at least 1.
+        feedback_days: days after which feedback is deleted, here and where it was delivered to, at least 1.
+        s3_bucket: S3 bucket that feedback is delivered to; empty for none.
+        s3_prefix: what the keys there begin with: a lifecycle rule of the bucket can go by it.
+        s3_sse: server-side encryption asked for: "AES256", "aws:kms" or empty for the bucket's default.
+        s3_kms_key: id of the key for "aws:kms"; empty for the bucket's default.
+        hf_dataset: Hugging Face dataset repository that feedback is delivered to; empty for none.
     """
 
     bundle: Path = SHIPPED_BUNDLE
     feedback_dir: Path = Path("feedback")
-    feedback_mb: int = 500
-    feedback_days: int = 365
-    s3_bucket: str = ""
-    s3_prefix: str = "feedback"
-    s3_sse: str = ""
-    s3_kms_key: str = ""
-    hf_dataset: str = ""
     host: str = "127.0.0.1"
     port: int = 7860
     workers: int = 2
@@ -53,6 +46,13 @@ class Settings:
     queue: int = 64
     on_space: bool = False
     open_browser: bool = False
+    feedback_mb: int = 500
+    feedback_days: int = 365
+    s3_bucket: str = ""
+    s3_prefix: str = "feedback"
+    s3_sse: str = ""
+    s3_kms_key: str = ""
+    hf_dataset: str = ""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -76,7 +76,7 @@ class Settings:
             feedback_mb=_whole_number(environ, "CAT_FEEDBACK_MB", cls.feedback_mb, 1, 1_000_000),
             feedback_days=_whole_number(environ, "CAT_FEEDBACK_DAYS", cls.feedback_days, 1, 36_500),
             s3_bucket=environ.get("CAT_S3_BUCKET") or cls.s3_bucket,
-            s3_prefix=environ.get("CAT_S3_PREFIX", cls.s3_prefix).strip("/"),
+            s3_prefix=(environ.get("CAT_S3_PREFIX") or cls.s3_prefix).strip("/"),
             s3_sse=sse,
             s3_kms_key=environ.get("CAT_S3_KMS_KEY") or cls.s3_kms_key,
             hf_dataset=environ.get("CAT_HF_DATASET") or cls.hf_dataset,

@@ -158,7 +158,7 @@ class S3Store:
             response_checksum_validation="when_required",
             s3={"addressing_style": "path"},  # every store knows it; a host name for each bucket few have
         )
-        return boto3.client("s3", config=config)
+        return boto3.Session().client("s3", config=config)
 
 
 class HubStore:

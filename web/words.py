@@ -9,10 +9,10 @@ TITLE = "Are you a cat?"
 WELCOME = f"# {TITLE}\nShow me a photo. I will tell you whether there is a cat in it."
 PRIVACY = (
     "Your photo is only looked at, then deleted within minutes. Nothing is kept unless you press a button "
-    "under the answer; your photo itself is kept only if you tick the box."
+    "under the answer; your photo, or numbers made from it, are kept only if you tick a box."
 )
 KEEP = "Keep my photo to improve the model"
-NUMBERS = "Keep a description of it in numbers, made by the model"
+NUMBERS = "Keep numbers that describe my photo (not the photo)"
 COMMENT, COMMENT_HINT = "A word of comment (no names, please)", "optional"
 UNDO, DELETE = "Undo", "Delete my feedback"
 ABOUT, CODE = "What is kept, why, how long, and how to delete it", "Receipt code"
