@@ -2,8 +2,8 @@
 
 A simulation. Photos of the training sources that the run has never seen, taken as dark webcams take them, are
 the new stream. Half of it is judged by the run's exported model and answered by people, one answer in ten
-falsely; the answers go through outbox, set, refresh and export. Printed: how many of the stream's other half, and
-of the old test photos, the int8 files before and after judge rightly at their own thresholds.
+falsely; the answers go through outbox, set, refresh and export. Printed: how many of the stream's other half,
+and of the old test photos, the int8 files before and after judge rightly at their own thresholds.
 """
 
 import argparse

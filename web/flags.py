@@ -90,7 +90,7 @@ class Desk:
         thanks = words.thanks(said, code, self._lasts)
         return *[gr.update(interactive=False)] * 5, thanks, gr.update(visible=True), code
 
-    def undo(self, code: str | None, shown: Judged | None) -> tuple[Any, ...]:
+    def take_back(self, code: str | None, shown: Judged | None) -> tuple[Any, ...]:
         """Delete what was just stored; return the flag row as it was before, and the verdict made anew."""
         failed = self._undone(code or "")[1]
         if failed:
@@ -248,7 +248,7 @@ def lay_out(desk: Desk, shown: gr.State, about: str) -> list[Any]:
         button.click(
             partial(desk.flag, agrees), [shown, keep, numbers, comment], parts, queue=False, **PRIVATE
         )
-    undo.click(desk.undo, [receipt_code, shown], [*parts, shown], queue=False, **PRIVATE)
+    undo.click(desk.take_back, [receipt_code, shown], [*parts, shown], queue=False, **PRIVATE)
     gr.on([delete.click, code.submit], desk.delete, code, deleted, queue=False, **PRIVATE)
     return parts
 
@@ -259,7 +259,7 @@ def add_endpoints(desk: Desk, photo: gr.Image) -> None:
         trigger, result = gr.Button(), gr.JSON()
         it_is = gr.Radio([CAT, NOT_A_CAT], label="it_is")
         keep_photo, keep_numbers = gr.Checkbox(label="keep_photo"), gr.Checkbox(label="keep_numbers")
-        comment, code = gr.Textbox(label="comment"), gr.Textbox(label="receipt")
+        comment, code = gr.Textbox("", label="comment"), gr.Textbox(label="receipt")
     trigger.click(
         desk.feedback,
         [photo, it_is, keep_photo, keep_numbers, comment],

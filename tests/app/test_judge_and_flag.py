@@ -168,7 +168,7 @@ def test_undo_deletes_it_and_another_answer_may_be_given(page_that_says, example
     page = page_that_says(0.9)
     _, _, judged, _ = judge(page, examples / "chelsea.jpg")
     code = page.flag(True, judged, keep=True)[7]
-    right, *_, said, undo, kept, anew = page.desk.undo(code, judged)
+    right, *_, said, undo, kept, anew = page.desk.take_back(code, judged)
     assert "deleted" in said
     assert (right["interactive"], undo["visible"], kept) == (True, False, None)
     assert [path for path in (tmp_path / "feedback").rglob("*") if path.is_file()] == []
