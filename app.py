@@ -18,7 +18,8 @@ from cat_model import BundleError, PhotoError, Predictor, Verdict, load
 from cat_model.delivery import open_outbox
 from cat_model.photo import Limits
 from cat_model.settings import Settings, SettingsError
-from web import flags, words
+from cat_model.traffic import Traffic
+from web import flags, owner, words
 from web.photo_box import PhotoBox
 
 HERE = Path(__file__).parent
@@ -94,6 +95,8 @@ def create_app(settings: Settings) -> gr.Blocks:
     outbox, delivery = open_outbox(settings)
     stored = delivery.status.destination
     lasts = bool(stored) or not settings.on_space
+    traffic = Traffic(settings.feedback_dir, predictor.bundle.manifest["model"]["sha256"])
+    predictor.watcher = traffic
     page, desk = Page(predictor), flags.Desk(predictor, outbox, lasts, delivery.wake)
     with gr.Blocks(title=words.TITLE, analytics_enabled=False, delete_cache=(SWEEP_S, PHOTO_LIFE_S)) as app:
         gr.Markdown(words.WELCOME)
@@ -122,6 +125,8 @@ def create_app(settings: Settings) -> gr.Blocks:
                 bars = gr.Label(show_label=False, show_heading=False, visible=False, elem_id="bars")
                 row = flags.lay_out(desk, judged, words.about(settings.feedback_days, stored, lasts))
         gr.Markdown(words.PRIVACY, elem_id="privacy")
+        if settings.owner_password:
+            owner.lay_out(owner.Office(settings.owner_password, settings.bundle, traffic, delivery))
 
         outputs = [answer, bars, judged, *row]
         private = {"api_visibility": "private", "show_progress": "hidden"}

@@ -1,15 +1,17 @@
 """Predictor: a photo in, a Verdict out."""
 
 import os
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
 
 from cat_model.bundle import Bundle, BundleError, SecondLook
-from cat_model.photo import DEFAULT_LIMITS, Limits, Photo, decode, resize
+from cat_model.photo import DEFAULT_LIMITS, Limits, Photo, PhotoError, decode, resize
 from cat_model.runtime import ModelError, Outputs, Runtime
 from cat_model.settings import SHIPPED_BUNDLE
 
@@ -38,8 +40,24 @@ class Verdict:
     model_version: str
 
 
+class Watcher(Protocol):
+    """Is told of every photo that is judged; it must be safe to share between threads, and quick."""
+
+    def saw(self, probabilities: np.ndarray, embeddings: np.ndarray) -> None:
+        """Take what was said of N photos, shape (N,), 0 to 1, and their embeddings, shape (N, D)."""
+
+    def refused(self) -> None:
+        """Take that a photo could not be used."""
+
+    def took(self, seconds: float) -> None:
+        """Take how long one verdict took, from file to answer."""
+
+
 class Predictor:
     """Answers for one bundle; safe to share between threads."""
+
+    watcher: Watcher | None = None
+    """Who is told of every photo that is judged."""
 
     def __init__(self, bundle: Bundle, workers: int = 1, limits: Limits = DEFAULT_LIMITS) -> None:
         """Start the interpreter.
@@ -72,7 +90,16 @@ class Predictor:
         Raises:
             PhotoError: the photo cannot be used; the message says why.
         """
-        return next(self.predict_many([photo]))
+        start = time.perf_counter()
+        try:
+            verdict = next(self.predict_many([photo]))
+        except PhotoError:
+            if self.watcher:
+                self.watcher.refused()
+            raise
+        if self.watcher:
+            self.watcher.took(time.perf_counter() - start)
+        return verdict
 
     def predict_many(self, photos: Iterable[Photo]) -> Iterator[Verdict]:
         """Yield a verdict for each photo, in order, judged in batches.
@@ -97,7 +124,7 @@ class Predictor:
 
     def whole(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Return the probabilities of a look at whole pictures (mode RGB), shape (N,), float64, 0 to 1."""
-        return self._look(images, None)
+        return self._look(images, None)[0]
 
     def strongest_tile(self, images: Sequence[Image.Image], tile: float) -> np.ndarray:
         """Return the highest probability among five overlapping tiles of each picture.
@@ -111,7 +138,7 @@ class Predictor:
         """
         rest = 1 - tile
         corners = [(x, y) for x in (0.0, rest) for y in (0.0, rest)] + [(rest / 2, rest / 2)]
-        return np.max([self._look(images, (x, y, x + tile, y + tile)) for x, y in corners], axis=0)
+        return np.max([self._look(images, (x, y, x + tile, y + tile))[0] for x, y in corners], axis=0)
 
     def outputs(self, pixels: np.ndarray) -> Outputs:
         """Return what the model says of pixels that are already resized.
@@ -123,21 +150,23 @@ class Predictor:
 
     def _look(
         self, images: Sequence[Image.Image], part: tuple[float, float, float, float] | None
-    ) -> np.ndarray:
-        """Return probabilities of pictures, or of a part of each (left, top, right, bottom, as shares)."""
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return probabilities and embeddings of pictures, or of a part (left, top, right, bottom)."""
         side = self.bundle.side
         pixels = [resize(image, side, _box(image, part) if part else None) for image in images]
-        return self.outputs(np.stack(pixels)).probability.astype(np.float64)
+        said = self.outputs(np.stack(pixels))
+        return said.probability.astype(np.float64), said.embedding
 
     def _probabilities(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Look at each picture, and once more at those that leave a doubt."""
-        probabilities, look = self.whole(images), self.bundle.second_look
-        if look is None:
-            return probabilities
-        doubtful = np.flatnonzero((probabilities >= look.low) & (probabilities < look.high))
-        if len(doubtful):
-            tiles = self.strongest_tile([images[index] for index in doubtful], look.tile)
-            probabilities[doubtful] = combine(probabilities[doubtful], tiles, look)
+        (probabilities, embeddings), look = self._look(images, None), self.bundle.second_look
+        if look is not None:
+            doubtful = np.flatnonzero((probabilities >= look.low) & (probabilities < look.high))
+            if len(doubtful):
+                tiles = self.strongest_tile([images[index] for index in doubtful], look.tile)
+                probabilities[doubtful] = combine(probabilities[doubtful], tiles, look)
+        if self.watcher:
+            self.watcher.saw(probabilities, embeddings)
         return probabilities
 
     def _verdict(self, probability: np.float64) -> Verdict:

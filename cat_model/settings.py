@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 SSE = ("", "AES256", "aws:kms")
@@ -34,6 +34,7 @@ class Settings:
         s3_prefix: what the keys there begin with: a lifecycle rule of the bucket can go by it.
         s3_sse: server-side encryption asked for: "AES256", "aws:kms" or empty for the bucket's default.
         s3_kms_key: id of the key for "aws:kms"; empty for the bucket's default.
+        owner_password: opens the owner's part of the page; empty for none.
         hf_dataset: Hugging Face dataset repository that feedback is delivered to; empty for none.
     """
 
@@ -53,6 +54,7 @@ class Settings:
     s3_sse: str = ""
     s3_kms_key: str = ""
     hf_dataset: str = ""
+    owner_password: str = field(default="", repr=False)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -80,6 +82,7 @@ class Settings:
             s3_sse=sse,
             s3_kms_key=environ.get("CAT_S3_KMS_KEY") or cls.s3_kms_key,
             hf_dataset=environ.get("CAT_HF_DATASET") or cls.hf_dataset,
+            owner_password=environ.get("CAT_OWNER_PASSWORD") or "",
             host=environ.get("CAT_HOST") or ("0.0.0.0" if on_space else cls.host),
             port=_whole_number(environ, "CAT_PORT", cls.port, 1, 65_535),
             workers=_whole_number(environ, "CAT_WORKERS", min(os.cpu_count() or 1, 4), 1, 64),

@@ -1,4 +1,4 @@
-"""The command line: `python -m train check|run|tune --photos DIR`, `compare`, `feedback`, `refresh`, `fetch`.
+"""The command line: `python -m train check|run|tune|compare|feedback|refresh|drift|fetch|weights`.
 
 Exit code 0 when it is done, 1 with a sentence when it cannot be, 130 when it was stopped by Ctrl-C.
 """
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cat_model.settings import SHIPPED_BUNDLE
 from train.checks_decisions import DECISIONS
 from train.checks_policy import POLICY
 from train.config import BACKBONES, OPENIMAGES, QUICK, Places, TrainConfig, TrainError, read_config
@@ -98,6 +99,11 @@ def _add_feedback(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     shown = what.add_parser("report", help="agreement, precision and recall by people's word, disputes, spam")
     shown.set_defaults(do=_report)
     shown.add_argument("set", type=Path, help="folder that pull made")
+    drift = commands.add_parser("drift", help="whether the page's photos are others than the model's")
+    drift.set_defaults(do=_drift)
+    drift.add_argument("--traffic", type=Path, default=Path("feedback"), help="the page's CAT_FEEDBACK_DIR")
+    drift.add_argument("--bundle", type=Path, default=SHIPPED_BUNDLE, help="the bundle that it serves")
+    drift.add_argument("--out", type=Path, default=Path("drift"), help="where the report goes")
     refresh = commands.add_parser("refresh", help="fit a run's head anew on what people told, without photos")
     refresh.set_defaults(do=_refresh)
     refresh.add_argument("--run", type=Path, required=True, help="run whose exported model is served")
@@ -228,6 +234,14 @@ def _report(options: argparse.Namespace, _: str) -> int:
 
     print(feedback_report.write(options.set))
     return 0
+
+
+def _drift(options: argparse.Namespace, _: str) -> int:
+    from train import drift
+
+    found = drift.report(options.traffic, options.bundle, options.out)
+    print(f"{found}\nMore: {options.out / drift.PAGE}")
+    return 1 if found.alarm else 0
 
 
 def _refresh(options: argparse.Namespace, command: str) -> int:
