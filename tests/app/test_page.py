@@ -294,7 +294,14 @@ def test_words_stand_out_from_what_is_behind_them(visit, bad, scheme):
         page.wait_for_timeout(300)  # colours fade in
         places = [f"{verdict} p.headline", "#privacy p", "#flags h3", "#examples .label", "footer button"]
         if name:
-            places += ["#right", "#wrong", "#keep .label-text", "#bars .text"]
+            places += [
+                "#right",
+                "#wrong",
+                "#keep .label-text",
+                "#numbers .label-text",
+                "#comment label > span",
+            ]
+            places += ["#about > button", "#bars .text"]
         for place in places:
             front, back = (luminance(colour) for colour in colours(page, place))
             contrast = (max(front, back) + 0.05) / (min(front, back) + 0.05)
