@@ -124,7 +124,7 @@ def create_app(settings: Settings) -> gr.Blocks:
                 answer = gr.HTML(words.IDLE, elem_id="answer")
                 bars = gr.Label(show_label=False, show_heading=False, visible=False, elem_id="bars")
                 row = flags.lay_out(desk, judged, words.about(settings.feedback_days, stored, lasts))
-        gr.Markdown(words.PRIVACY, elem_id="privacy")
+        gr.Markdown(words.PRIVACY if lasts else f"{words.PRIVACY} {words.UNTIL_RESTART}", elem_id="privacy")
         if settings.owner_password:
             owner.lay_out(owner.Office(settings.owner_password, settings.bundle, traffic, delivery))
 

@@ -200,7 +200,10 @@ def row(verdict: Verdict | None) -> tuple[Any, ...]:
         Updates of the two buttons, the two boxes (never ticked), the comment, the line below, the button to
         undo, and the receipt code.
     """
-    names = (words.IT_IS, words.IT_IS_NOT) if verdict and verdict.unsure else (words.RIGHT, words.WRONG)
+    names = words.RIGHT, words.WRONG
+    if verdict is not None:
+        names = words.RIGHT, words.WRONG_OTHER if verdict.is_cat else words.WRONG_CAT
+        names = (words.IT_IS, words.IT_IS_NOT) if verdict.unsure else names
     on = verdict is not None
     right, wrong = (gr.update(value=name, interactive=on) for name in names)
     keep, numbers = (gr.update(value=False, interactive=on) for _ in range(2))

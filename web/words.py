@@ -17,6 +17,7 @@ COMMENT, COMMENT_HINT = "A word of comment (no names, please)", "optional"
 UNDO, DELETE = "Undo", "Delete my feedback"
 ABOUT, CODE = "What is kept, why, how long, and how to delete it", "Receipt code"
 RIGHT, WRONG = "Right", "Wrong"
+WRONG_CAT, WRONG_OTHER = "Wrong — it's a cat", "Wrong — not a cat"
 IT_IS, IT_IS_NOT = "It is a cat", "It is not a cat"
 
 THANKS = "Thank you! Your answer is kept, your photo is not."
@@ -97,7 +98,8 @@ def about(days: int, destination: str | None, lasts: bool) -> str:
 the model's version. With *"{NUMBERS}"* also about a thousand numbers that the model makes of your photo: it
 learns from them; they do not show the photo, but tell roughly what is in it. With *"{KEEP}"* also those
 numbers and the photo, made anew from its pixels, at most 640 pixels a side, without place, time or camera.
-Never your name, address, browser or file name.
+Never your name, address, browser or file name. Of photos that nobody says anything about only anonymous
+counts are kept.
 
 **Why.** To find out where the model is wrong, and to train a better one. For nothing else.
 

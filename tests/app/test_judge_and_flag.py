@@ -94,6 +94,12 @@ def test_the_percentage_is_of_the_label_and_never_claims_certainty(
     assert bars == {"cat": cat, "not a cat": pytest.approx(1 - cat)}
 
 
+@pytest.mark.parametrize(("probability", "words"), [(0.9, "not a cat"), (0.1, "it's a cat")])
+def test_the_button_says_what_wrong_would_mean(page_that_says, examples, probability, words):
+    _, _, _, (right, wrong, *_) = judge(page_that_says(probability), examples / "chelsea.jpg")
+    assert (right["value"], wrong["value"]) == ("Right", f"Wrong — {words}")
+
+
 def test_the_same_answer_twice_is_one_record_and_a_new_verdict_is_another(page_that_says, examples, tmp_path):
     page = page_that_says(0.9)
     for count in (1, 2):
