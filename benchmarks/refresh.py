@@ -3,7 +3,7 @@
 A simulation. Photos of the training sources that the run has never seen, taken as dark webcams take them, are
 the new stream. Half of it is judged by the run's exported model and answered by people, one answer in ten
 falsely; the answers go through outbox, set, refresh and export. Printed: how many of the stream's other half,
-and of the old test photos, the int8 files before and after judge rightly at their own thresholds.
+and of the old test photos, the int8 files before and after judge rightly.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 from cat_model import bundle
 from cat_model.feedback import NUMBERS, Flag, new_secret
@@ -130,18 +131,20 @@ def _answer(predictor: Predictor, shots: Sequence[Shot], folder: Path, seed: int
 
 
 def _tell(name: str, before: Predictor, after: Predictor, photos: Sequence, cats: Sequence[bool]) -> None:
+    """Print what both judge rightly, at their own thresholds and at a probability of 0.5."""
     truth = np.array(cats)
-    right = [
-        np.array([verdict.is_cat for verdict in each.predict_many(photos)]) == truth
-        for each in (before, after)
-    ]
-    rates = [evaluate.rate(int(each.sum()), len(each)) for each in right]
-    paired = evaluate.mcnemar(*right)
-    words = " → ".join(f"{r.value:.3f} ({r.low:.3f} – {r.high:.3f})" for r in rates)
-    print(
-        f"{name}: accuracy {words} of {len(truth)}; only before {paired.only_a}, only after {paired.only_b}, "
-        f"p {paired.p_value:.2g}, p worse {paired.p_b_worse:.2g}"
-    )
+    said = [np.array([v.probability for v in each.predict_many(photos)]) for each in (before, after)]
+    areas = " → ".join(f"{roc_auc_score(truth, each):.3f}" for each in said)
+    print(f"{name}, {len(truth)} photos: area under the ROC curve {areas}")
+    own = (before.bundle.threshold, after.bundle.threshold)
+    for at, thresholds in (("their own thresholds", own), ("0.5", (0.5, 0.5))):
+        right = [(each >= threshold) == truth for each, threshold in zip(said, thresholds, strict=True)]
+        rates = [evaluate.rate(int(each.sum()), len(each)) for each in right]
+        paired = evaluate.mcnemar(*right)
+        words = " → ".join(f"{r.value:.3f} ({r.low:.3f} – {r.high:.3f})" for r in rates)
+        print(
+            f"  accuracy at {at}: {words}; p {paired.p_value:.2g}, p that it is worse {paired.p_b_worse:.2g}"
+        )
 
 
 if __name__ == "__main__":
