@@ -8,17 +8,17 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 import gradio as gr
 
 from cat_model import BundleError, load
-from cat_model.feedback import Outbox
+from cat_model.delivery import open_outbox
 from cat_model.photo import Limits
-from cat_model.predict import CAT, EXPLAIN_BUDGET, NOT_A_CAT
+from cat_model.predict import EXPLAIN_BUDGET
 from cat_model.settings import Settings, SettingsError
-from web import live, why, words
+from cat_model.traffic import Traffic
+from web import flags, live, owner, why, words
 from web.page import Page
 from web.photo_box import PhotoBox
 
@@ -33,7 +33,7 @@ FONTS = ["system-ui", "sans-serif"]  # the device's own: nothing is fetched
 # What the browser does by itself: no word to the server.
 OFF = "{__type__: 'update', interactive: false}"
 HIDE = "{__type__: 'update', visible: false}"
-SHOW_LOOKING = f"() => [{json.dumps(words.LOOKING)}, {HIDE}, {HIDE}, {OFF}, {OFF}, {OFF}]"
+SHOW_LOOKING = f"() => [{json.dumps(words.LOOKING)}, {HIDE}, {HIDE}, {', '.join([OFF] * 5)}]"
 SHOW_BUSY = f"() => {json.dumps(words.BUSY)}"
 ON_LOAD = f"""() => {{
     for (const name of ["answer", "thanks"]) document.getElementById(name).setAttribute("role", "status");
@@ -50,20 +50,31 @@ def create_app(settings: Settings) -> gr.Blocks:
     """
     limits = Limits(file_bytes=settings.upload_mb * 1_000_000)
     predictor = load(settings.bundle, settings.workers, limits)
-    page = Page(predictor, Outbox(settings.feedback_dir))
+    outbox, delivery = open_outbox(settings)
+    stored = delivery.status.destination
+    lasts = bool(stored) or not settings.on_space
+    traffic = Traffic(settings.feedback_dir, predictor.bundle.manifest["model"]["sha256"])
+    predictor.watcher = traffic
+    page, desk = Page(predictor), flags.Desk(predictor, outbox, lasts, delivery.wake)
+    about = words.about(settings.feedback_days, stored, lasts)
     with gr.Blocks(title=words.TITLE, analytics_enabled=False, delete_cache=(SWEEP_S, PHOTO_LIFE_S)) as app:
         gr.Markdown(words.WELCOME)
         with gr.Tabs():
             with gr.Tab("Photo"):
-                photo = photo_tab(page)
+                photo = photo_tab(page, desk, about)
             with gr.Tab("Live"):
                 live.tab(predictor)
-        gr.Markdown(words.PRIVACY, elem_id="privacy")
+        gr.Markdown(words.PRIVACY if lasts else f"{words.PRIVACY} {words.UNTIL_RESTART}", elem_id="privacy")
+        if settings.owner_password:
+            owner.lay_out(owner.Office(settings.owner_password, settings.bundle, traffic, delivery))
         add_endpoints(page, photo)
+        flags.add_endpoints(desk, photo)
+    outbox.recover()
+    delivery.start()
     return app.queue(max_size=settings.queue, default_concurrency_limit=settings.workers)
 
 
-def photo_tab(page: Page) -> PhotoBox:
+def photo_tab(page: Page, desk: flags.Desk, about: str) -> PhotoBox:
     """Lay out and wire the tab for one photo; return its box."""
     judged = gr.State()
     with gr.Row():
@@ -89,47 +100,32 @@ def photo_tab(page: Page) -> PhotoBox:
             answer = gr.HTML(words.IDLE, elem_id="answer")
             bars = gr.Label(show_label=False, show_heading=False, visible=False, elem_id="bars")
             section, figure, closer, stop, line = why.section()
-            with gr.Column(elem_id="flags"):
-                gr.Markdown("### Is that right?")
-                keep = gr.Checkbox(label=words.KEEP, container=False, interactive=False, elem_id="keep")
-                with gr.Row():
-                    right = gr.Button(words.RIGHT, interactive=False, min_width=100, elem_id="right")
-                    wrong = gr.Button(words.WRONG, interactive=False, min_width=100, elem_id="wrong")
-                thanks = gr.HTML(words.note(), elem_id="thanks")
+            row = flags.lay_out(desk, judged, about)
 
-    flags = [right, wrong, keep, thanks]
     reasons = [section, figure, closer, stop, line]
     private = {"api_visibility": "private", "show_progress": "hidden"}
     looking = closer.click(page.look_closer, judged, reasons[1:], concurrency_id="model", **private)
     stop.click(why.stopped, None, reasons[2:], cancels=looking, queue=False, **private)
     # The old verdict goes the moment the picture does, whatever becomes of the question to the server.
-    photo.change(None, None, [answer, bars, section, *flags[:3]], js=SHOW_LOOKING, cancels=looking, **private)
+    photo.change(None, None, [answer, bars, section, *row[:5]], js=SHOW_LOOKING, cancels=looking, **private)
     photo.change(
         page.judge,
         photo,
-        [answer, bars, judged, *flags, *reasons],
+        [answer, bars, judged, *row, *reasons],
         trigger_mode="always_last",
         concurrency_id="model",
         **private,
     ).failure(None, None, answer, js=SHOW_BUSY, **private)
-    # Not queued: what a visitor tells us is taken even when the page is too busy to judge photos.
-    for button, agrees in ((right, True), (wrong, False)):
-        button.click(partial(page.flag, agrees), [judged, keep], flags, queue=False, **private)
     return photo
 
 
 def add_endpoints(page: Page, photo: PhotoBox) -> None:
-    """Add what programs may call, /predict, /explain and /feedback, to the page that is being laid out."""
+    """Add what programs may call, /predict and /explain, to the page that is being laid out."""
     with gr.Row(visible=False):
         trigger, result = gr.Button(), gr.JSON()
-        it_is = gr.Radio([CAT, NOT_A_CAT], label="it_is")
-        keep_photo = gr.Checkbox(label="keep_photo")
         budget = gr.Number(EXPLAIN_BUDGET, precision=0, label="budget")
     trigger.click(page.predict, photo, result, api_name="predict", concurrency_id="model")
     trigger.click(page.explain, [photo, budget], result, api_name="explain", concurrency_id="model")
-    trigger.click(
-        page.feedback, [photo, it_is, keep_photo], result, api_name="feedback", concurrency_id="model"
-    )
 
 
 def serve(app: gr.Blocks, settings: Settings) -> str:

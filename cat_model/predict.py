@@ -1,16 +1,17 @@
 """Predictor: a photo in, a Verdict out."""
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from PIL import Image
 
 from cat_model.bundle import Bundle, BundleError, SecondLook
-from cat_model.photo import DEFAULT_LIMITS, Limits, Photo, decode, resize
+from cat_model.photo import DEFAULT_LIMITS, Limits, Photo, PhotoError, decode, resize
 from cat_model.runtime import ModelError, Outputs, Runtime
 from cat_model.settings import SHIPPED_BUNDLE
 
@@ -47,8 +48,24 @@ class Verdict:
     model_version: str
 
 
+class Watcher(Protocol):
+    """Is told of every photo that is judged; it must be safe to share between threads, and quick."""
+
+    def saw(self, probabilities: np.ndarray, embeddings: np.ndarray) -> None:
+        """Take what was said of N photos, shape (N,), 0 to 1, and their embeddings, shape (N, D)."""
+
+    def refused(self) -> None:
+        """Take that a photo could not be used."""
+
+    def took(self, seconds: float) -> None:
+        """Take how long one verdict took, from file to answer."""
+
+
 class Predictor:
     """Answers for one bundle; safe to share between threads."""
+
+    watcher: Watcher | None = None
+    """Who is told of every photo that is judged."""
 
     def __init__(self, bundle: Bundle, workers: int = 1, limits: Limits = DEFAULT_LIMITS) -> None:
         """Start the interpreter.
@@ -82,7 +99,16 @@ class Predictor:
         Raises:
             PhotoError: the photo cannot be used; the message says why.
         """
-        return next(self.predict_many([photo]))
+        start = time.perf_counter()
+        try:
+            verdict = next(self.predict_many([photo]))
+        except PhotoError:
+            if self.watcher:
+                self.watcher.refused()
+            raise
+        if self.watcher:
+            self.watcher.took(time.perf_counter() - start)
+        return verdict
 
     def predict_many(self, photos: Iterable[Photo]) -> Iterator[Verdict]:
         """Yield a verdict for each photo, in order, judged in batches.
@@ -126,9 +152,17 @@ class Predictor:
         # A JPEG may be decoded at twice the model's side: whole and tiles have all the detail they can use.
         return decode(photo, self.limits, 2 * self.bundle.side)
 
+    def embedding(self, photo: Photo) -> np.ndarray:
+        """Return the model's description of a whole photo, shape (D,), float32.
+
+        Raises:
+            PhotoError: the photo cannot be used; the message says why.
+        """
+        return self.outputs(self.pixels(self.decode(photo))[None]).embedding[0]
+
     def whole(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Return the probabilities of a look at whole pictures (mode RGB), shape (N,), float64, 0 to 1."""
-        return self._look(images, None)
+        return self._look(images, None)[0]
 
     def strongest_tile(self, images: Sequence[Image.Image], tile: float) -> np.ndarray:
         """Return the highest probability among five overlapping tiles of each picture.
@@ -140,7 +174,7 @@ class Predictor:
         Returns:
             Shape (N,), float64, 0 to 1.
         """
-        return np.max([self._look(images, part) for part in tiles(tile)], axis=0)
+        return np.max([self._look(images, part)[0] for part in tiles(tile)], axis=0)
 
     def outputs(self, pixels: np.ndarray) -> Outputs:
         """Return what the model says of pixels that are already resized.
@@ -159,17 +193,20 @@ class Predictor:
         look = self.bundle.second_look
         return (whole >= look.low) & (whole < look.high) if look else np.zeros(whole.shape, bool)
 
-    def _look(self, images: Sequence[Image.Image], part: Part | None) -> np.ndarray:
-        pixels = np.stack([self.pixels(image, part) for image in images])
-        return self.outputs(pixels).probability.astype(np.float64)
+    def _look(self, images: Sequence[Image.Image], part: Part | None) -> tuple[np.ndarray, np.ndarray]:
+        """Return probabilities and embeddings of pictures, or of a part of each."""
+        said = self.outputs(np.stack([self.pixels(image, part) for image in images]))
+        return said.probability.astype(np.float64), said.embedding
 
     def _probabilities(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Look at each picture, and once more at those that leave a doubt."""
-        probabilities, look = self.whole(images), self.bundle.second_look
+        (probabilities, embeddings), look = self._look(images, None), self.bundle.second_look
         doubtful = np.flatnonzero(self.leaves_doubt(probabilities))
         if look and len(doubtful):
             strongest = self.strongest_tile([images[index] for index in doubtful], look.tile)
             probabilities[doubtful] = combine(probabilities[doubtful], strongest, look)
+        if self.watcher:
+            self.watcher.saw(probabilities, embeddings)
         return probabilities
 
     def verdict(self, probability: float) -> Verdict:

@@ -3,9 +3,10 @@
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+SSE = ("", "AES256", "aws:kms")
 SHIPPED_BUNDLE = Path(__file__).parent / "bundle"
 
 
@@ -27,6 +28,14 @@ class Settings:
         queue: how many visitors may wait before the page says it is busy, at least 1.
         on_space: whether this runs as a Hugging Face Space.
         open_browser: whether to open the page in a browser, because there is a screen.
+        feedback_mb: megabytes (10⁶ bytes) of feedback that are kept in feedback_dir at most, at least 1.
+        feedback_days: days after which feedback is deleted, here and where it was delivered to, at least 1.
+        s3_bucket: S3 bucket that feedback is delivered to; empty for none.
+        s3_prefix: what the keys there begin with: a lifecycle rule of the bucket can go by it.
+        s3_sse: server-side encryption asked for: "AES256", "aws:kms" or empty for the bucket's default.
+        s3_kms_key: id of the key for "aws:kms"; empty for the bucket's default.
+        owner_password: opens the owner's part of the page; empty for none.
+        hf_dataset: Hugging Face dataset repository that feedback is delivered to; empty for none.
     """
 
     bundle: Path = SHIPPED_BUNDLE
@@ -38,23 +47,42 @@ class Settings:
     queue: int = 64
     on_space: bool = False
     open_browser: bool = False
+    feedback_mb: int = 500
+    feedback_days: int = 365
+    s3_bucket: str = ""
+    s3_prefix: str = "feedback"
+    s3_sse: str = ""
+    s3_kms_key: str = ""
+    hf_dataset: str = ""
+    owner_password: str = field(default="", repr=False)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
-        """Read CAT_BUNDLE, CAT_FEEDBACK_DIR, CAT_HOST, CAT_PORT, CAT_WORKERS, CAT_UPLOAD_MB and CAT_QUEUE.
+        """Read the CAT_* variables that README.md lists.
 
         A Space (SPACE_ID is set) listens on every address unless CAT_HOST says otherwise.
 
         Raises:
-            SettingsError: a number is not a number, or out of its range.
+            SettingsError: a number is not a number or out of its range, or there is no such encryption.
         """
         on_space = bool(environ.get("SPACE_ID"))
         screen = (
             sys.platform in ("win32", "darwin") or environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
         )
+        sse = environ.get("CAT_S3_SSE") or cls.s3_sse
+        if sse not in SSE:
+            raise SettingsError(f"CAT_S3_SSE is {sse!r}; it must be one of {', '.join(filter(None, SSE))}.")
         return cls(
             bundle=Path(environ.get("CAT_BUNDLE") or cls.bundle),
             feedback_dir=Path(environ.get("CAT_FEEDBACK_DIR") or cls.feedback_dir),
+            feedback_mb=_whole_number(environ, "CAT_FEEDBACK_MB", cls.feedback_mb, 1, 1_000_000),
+            feedback_days=_whole_number(environ, "CAT_FEEDBACK_DAYS", cls.feedback_days, 1, 36_500),
+            s3_bucket=environ.get("CAT_S3_BUCKET") or cls.s3_bucket,
+            s3_prefix=(environ.get("CAT_S3_PREFIX") or cls.s3_prefix).strip("/"),
+            s3_sse=sse,
+            s3_kms_key=environ.get("CAT_S3_KMS_KEY") or cls.s3_kms_key,
+            hf_dataset=environ.get("CAT_HF_DATASET") or cls.hf_dataset,
+            owner_password=environ.get("CAT_OWNER_PASSWORD") or "",
             host=environ.get("CAT_HOST") or ("0.0.0.0" if on_space else cls.host),
             port=_whole_number(environ, "CAT_PORT", cls.port, 1, 65_535),
             workers=_whole_number(environ, "CAT_WORKERS", min(os.cpu_count() or 1, 4), 1, 64),

@@ -16,6 +16,7 @@ from cat_model.bundle import Bundle, SecondLook
 from cat_model.photo import Photo
 from cat_model.predict import Predictor
 from cat_model.runtime import Runtime
+from cat_model.traffic import Aggregate, Counter
 from train import evaluate, stress
 from train.dataset import CHOOSING, PEOPLE, TEST, VALIDATION, WILD
 from train.evaluate import Metrics, Rate
@@ -113,6 +114,15 @@ def paths(run: Run, split: str) -> Iterator[Path]:
     """Yield the files of a split's photos."""
     root = run.root(split)
     return (root / record.path for record in run.manifest(split))
+
+
+def traffic(model: bytes, run: Run, look: SecondLook | None) -> Aggregate:
+    """Return what the app would count if the validation photos were its traffic."""
+    judging, counter = predictor(model, run.config.side, look), Counter()
+    judging.watcher = counter
+    for _ in judging.predict_many(paths(run, VALIDATION)):
+        pass
+    return counter.total
 
 
 def plain(judging: Predictor, run: Run) -> dict[str, Answers]:

@@ -123,7 +123,7 @@ def _files(run: Run, converted: bytes, verdict: Verdict) -> dict[str, bytes]:
         bundle.MANIFEST: json.dumps(content, indent=1).encode() + b"\n",
         card.CARD: card.write(content).encode(),
         card.PLOT: card.plot(content),
-        REFERENCE: Reference.of(records).to_json(),
+        REFERENCE: Reference.of(records, measure.traffic(converted, run, verdict.second_look)).to_json(),
     }
 
 

@@ -1,6 +1,7 @@
 """What a bundle remembers of its photos, for comparing later models on photos new to it."""
 
 import base64
+import dataclasses
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,9 +9,10 @@ from pathlib import Path
 from typing import Self
 
 from cat_model.bundle import BundleError
+from cat_model.drift import REFERENCE
+from cat_model.traffic import Aggregate
 from train.dataset import TEST, TRAIN, VALIDATION, PhotoRecord
 
-REFERENCE = "reference.json"
 PREFIX = 4
 """Bytes kept of each SHA-256: a strange photo is taken for one of 10,000 known ones once in 400,000 times."""
 
@@ -22,18 +24,21 @@ class Reference:
     Attributes:
         seen: photos of the splits that training and the choice of epoch and threshold used.
         test: photos of the test split.
+        traffic: scores and embeddings of the validation photos, to compare later traffic with; None in a
+            reference that was read, where cat_model/drift.py reads it.
     """
 
     seen: frozenset[bytes]
     test: frozenset[bytes]
+    traffic: Aggregate | None = None
 
     @classmethod
-    def of(cls, records: Iterable[PhotoRecord]) -> Self:
-        """Note the photos of a manifest by their splits."""
+    def of(cls, records: Iterable[PhotoRecord], traffic: Aggregate | None = None) -> Self:
+        """Note the photos of a manifest by their splits, and the counts over the validation photos."""
         known: dict[str, set[bytes]] = {TRAIN: set(), VALIDATION: set(), TEST: set()}
         for record in records:
             known[record.split].add(_prefix(record))
-        return cls(frozenset(known[TRAIN] | known[VALIDATION]), frozenset(known[TEST]))
+        return cls(frozenset(known[TRAIN] | known[VALIDATION]), frozenset(known[TEST]), traffic)
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
@@ -54,7 +59,8 @@ class Reference:
     def to_json(self) -> bytes:
         """Return the content of reference.json."""
         photos = {"prefix_bytes": PREFIX, "seen": _pack(self.seen), "test": _pack(self.test)}
-        return json.dumps({"photos": photos}, indent=1).encode() + b"\n"
+        traffic = {"traffic": dataclasses.asdict(self.traffic)} if self.traffic else {}
+        return json.dumps({"photos": photos, **traffic}, indent=1).encode() + b"\n"
 
     def has_seen(self, record: PhotoRecord) -> bool:
         """Whether the model learned from this very file, or was chosen by it."""

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "benchmarks": {"benchmarks", "export", "train", "cat_model"},
 }
 OFFLINE = {"tensorflow", "keras", "mlflow", "train", "export"}
-SLOW = {"shap", "boto3"}
+SLOW = {"shap", "boto3", "botocore"}
 
 
 PACKAGES = sorted({folder.parent.name for folder in ROOT.glob("*/__init__.py")} - {"tests"})

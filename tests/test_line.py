@@ -1,6 +1,7 @@
 """The whole line on generated pictures, in small: photos, training, gate, bundle, verdict."""
 
 import json
+import shutil
 from pathlib import Path
 
 import mlflow
@@ -10,13 +11,16 @@ from PIL import Image
 from sklearn.metrics import log_loss
 
 import cat_model
+from cat_model import drift
 from cat_model.bundle import MODEL
+from cat_model.feedback import NUMBERS, Flag, new_secret
+from cat_model.outbox import Outbox
 from cat_model.photo import resize
 from cat_model.settings import SHIPPED_BUNDLE
 from export import __main__ as export_line
 from tests import generated_photos
 from train import __main__ as train_line
-from train import answers, stress
+from train import answers, model, stress
 from train.plots import KINDS
 from train.run import Run
 from train.stress import SLICES
@@ -153,8 +157,8 @@ def test_mlflow_holds_parameters_epochs_plots_model_and_verdict(bundle, good):
     (logged,) = client.search_logged_models(
         [run.info.experiment_id], filter_string=f"source_run_id='{run.info.run_id}'"
     )
-    model = mlflow.keras.load_model(logged.model_uri)
-    assert set(model.output) == {"probability", "embedding", "share"}
+    logged_model = mlflow.keras.load_model(logged.model_uri)
+    assert set(logged_model.output) == {"probability", "embedding", "share"}
 
 
 def test_the_summary_is_of_the_answers_that_are_kept(good):
@@ -216,3 +220,34 @@ def test_what_the_checks_find_stops_the_run_until_it_is_decided_about_or_overrid
     assert "cat/broken.jpg" not in capsys.readouterr().out
     assert train_line.main([*command, "--override-checks"]) == 0
     assert "cat/broken.jpg" in capsys.readouterr().out
+
+
+def test_peoples_answers_refresh_the_head_through_the_same_gate(workplace, good, bundle, capsys):
+    served, outbox = shutil.copytree(bundle, workplace / "served"), Outbox(workplace / "outbox")
+    predictor, generator = cat_model.load(served), np.random.default_rng(3)
+    assert drift.read_reference(served).photos == 120
+    for number, group in enumerate(generated_photos.GROUPS * 20):
+        photo = generated_photos.draw(group, generator)
+        told = (group == "cat") != (number % 10 == 0)  # every tenth answer is false
+        numbers = predictor.embedding(photo)
+        digest = predictor.bundle.manifest["model"]["sha256"]
+        outbox.add(
+            Flag(predictor.predict(photo), digest, told, new_secret(), consent=NUMBERS, embedding=numbers)
+        )
+    told = str(workplace / "set")
+    assert train_line.main(["feedback", "pull", "--source", str(outbox.folder), "--out", told]) == 0
+    refresh = ["refresh", "--run", str(good.folder), "--feedback", told]
+    assert train_line.main(refresh) == 0
+    assert train_line.main(refresh) == 0
+    assert "finished already" in capsys.readouterr().out
+    (run,) = [Run.read(path.parent) for path in Path("runs").glob("*refresh*/run.json")]
+    old, new = (model.load(each.folder / "model.keras") for each in (good, run))
+    for before, after in zip(old.features.get_weights(), new.features.get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert np.abs(old.head.get()[0] - new.head.get()[0]).max() > 0.01
+    assert run.manifest("test") == good.manifest("test")
+    assert export(run, served, workplace / "rules.toml") == 0
+    manifest = json.loads((served / "manifest.json").read_text())
+    assert manifest["champion"]["version"] == predictor.bundle.version != manifest["version"]
+    assert manifest["champion"]["photos"] == 120
+    assert "train refresh" in manifest["training"]["command"]

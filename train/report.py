@@ -64,7 +64,7 @@ def write(
     ]
     for split, each in answers.items():
         parts.append(f"<h2>{split}: curves</h2>")
-        parts += [_picture((plots / f"{split}-{kind}.png").read_bytes(), "png", kind) for kind in KINDS]
+        parts += [picture((plots / f"{split}-{kind}.png").read_bytes(), "png", kind) for kind in KINDS]
         parts.append(f"<h2>{split}: worst errors</h2>")
         parts += _gallery(run.root(split), each, threshold)
     path = run.folder / REPORT
@@ -125,10 +125,11 @@ def _gallery(root: Path, answers: Answers, threshold: float) -> Iterator[str]:
         yield f"<h3>{title}: {len(positions)}</h3>"
         for position in positions[:WORST]:
             path = str(answers.paths[position])
-            yield _picture(_thumbnail(root / path), "jpeg", f"{answers.probabilities[position]:.3f} {path}")
+            yield picture(thumbnail(root / path), "jpeg", f"{answers.probabilities[position]:.3f} {path}")
 
 
-def _thumbnail(path: Path) -> bytes:
+def thumbnail(path: Path) -> bytes:
+    """Return a small JPEG of a photo."""
     image = decode(path)
     image.thumbnail((THUMBNAIL, THUMBNAIL))
     buffer = io.BytesIO()
@@ -136,7 +137,8 @@ def _thumbnail(path: Path) -> bytes:
     return buffer.getvalue()
 
 
-def _picture(data: bytes, kind: str, caption: str) -> str:
+def picture(data: bytes, kind: str, caption: str) -> str:
+    """Return the HTML of a picture, "jpeg" or "png", with words below it."""
     width = THUMBNAIL if kind == "jpeg" else 4 * THUMBNAIL
     return (
         f'<figure style="width:{width}px"><img style="max-width:100%" '

@@ -4,10 +4,12 @@ import base64
 import json
 
 import httpx
+import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from cat_model.feedback import Record
 from tests.bad_photos import ANSWERED, REFUSED
 
 META = {"_type": "gradio.FileData"}
@@ -123,7 +125,30 @@ def test_feedback_is_stored_and_the_photo_only_if_asked(client, server, examples
     answer = client.predict(photo=photo, it_is="not a cat", keep_photo=True, api_name="/feedback")
     told = json.loads((server.feedback / "records" / f"{answer['id']}.json").read_text("utf-8"))
     assert told["person_says_cat"] is False
-    assert (server.feedback / "photos" / told["photo"]).is_file()
+    assert (server.feedback / "photos" / f"{answer['id']}-{told['photo']}.jpg").is_file()
+
+
+def test_feedback_keeps_numbers_and_a_comment_if_asked_and_is_undone_by_its_receipt(
+    client, server, predictor, examples
+):
+    before = {*server.records(), *server.photos()}
+    answer = client.predict(
+        photo=handle_file(examples / "chelsea.jpg"),
+        it_is="cat",
+        keep_numbers=True,
+        comment="a tabby",
+        api_name="/feedback",
+    )
+    record = Record.from_json((server.feedback / "records" / f"{answer['id']}.json").read_bytes())
+    assert (record.comment, record.consent, record.photo) == ("a tabby", "numbers", None)
+    np.testing.assert_allclose(record.numbers, predictor.embedding(examples / "chelsea.jpg"), atol=0.01)
+    with pytest.raises(AppError, match="not a receipt code"):
+        client.predict(receipt="no such code", api_name="/undo")
+    told = client.predict(receipt=answer["receipt"], api_name="/undo")
+    assert told == {"message": "Your feedback is deleted."}
+    assert {*server.records(), *server.photos()} == before
+    with pytest.raises(AppError, match="no feedback with this code"):
+        client.predict(receipt=answer["receipt"], api_name="/undo")
 
 
 def test_feedback_without_an_answer_is_refused(client, server, examples):
@@ -137,7 +162,7 @@ def test_feedback_without_an_answer_is_refused(client, server, examples):
 
 def test_only_the_documented_endpoints_are_public(client, server):
     told = httpx.get(f"{server.address}/gradio_api/info").json()
-    assert set(told["named_endpoints"]) == {"/predict", "/explain", "/feedback"}
+    assert set(told["named_endpoints"]) == {"/predict", "/explain", "/feedback", "/undo"}
     assert told["unnamed_endpoints"] == {}
     assert "probability" in told["named_endpoints"]["/predict"]["description"]
 

@@ -177,13 +177,51 @@ def test_a_ticked_box_keeps_the_photo_that_was_judged_and_is_unticked_for_the_ne
     assert "your photo are kept" in thanks(page)
     (record,) = set(server.records()) - records
     told = json.loads(record.read_text("utf-8"))
-    with Image.open(server.feedback / "photos" / told["photo"]) as kept:
+    with Image.open(server.feedback / "photos" / f"{record.stem}-{told['photo']}.jpg") as kept:
         assert kept.size == (600, 400)  # coffee.jpg
     example(page, "A cat")
     page.locator(CAT).wait_for()
     page.locator("#right:enabled").wait_for()
     assert not page.get_by_label("Keep my photo").is_checked()
     assert not page.inner_text("#thanks").strip()
+
+
+def test_undo_deletes_what_was_just_told_and_another_answer_may_be_given(visit, server):
+    before = {*server.records(), *server.photos()}
+    page = visit()
+    example(page, "A cat")
+    page.locator("#right:enabled").wait_for()
+    page.get_by_label("Keep my photo").check()
+    page.get_by_label("A word of comment").fill("a tabby")
+    page.click("#right")
+    assert "receipt code" in thanks(page)
+    (record,) = set(server.records()) - before
+    assert json.loads(record.read_text("utf-8"))["comment"] == "a tabby"
+    page.click("#undo")
+    page.get_by_text("Your feedback is deleted.").wait_for()
+    assert {*server.records(), *server.photos()} == before
+    assert not page.locator("#undo").is_visible()
+    page.locator("#wrong:enabled").click()
+    page.locator("#thanks code").wait_for()
+    assert len(set(server.records()) - before) == 1
+
+
+def test_earlier_feedback_is_deleted_by_its_receipt_code(visit, server):
+    before = set(server.records())
+    page = visit()
+    example(page, "A cat")
+    page.locator("#right:enabled").click()
+    code = page.locator("#thanks code").inner_text()
+    later = visit()
+    later.get_by_text("What is kept, why").click()
+    assert "365 days at most" in later.inner_text("#about")
+    later.get_by_label("Receipt code").fill("nonsense")
+    later.click("#delete")
+    later.locator("#deleted .failed").wait_for()
+    later.get_by_label("Receipt code").fill(code)
+    later.click("#delete")
+    later.locator("#deleted .thanks").wait_for()
+    assert set(server.records()) == before
 
 
 def test_an_answer_that_cannot_be_stored_is_not_thanked_for(visit, server):
@@ -256,7 +294,14 @@ def test_words_stand_out_from_what_is_behind_them(visit, bad, scheme):
         page.wait_for_timeout(300)  # colours fade in
         places = [f"{verdict} p.headline", "#privacy p", "#flags h3", "#examples .label", "footer button"]
         if name:
-            places += ["#right", "#wrong", "#keep .label-text", "#bars .text"]
+            places += [
+                "#right",
+                "#wrong",
+                "#keep .label-text",
+                "#numbers .label-text",
+                "#comment label > span",
+            ]
+            places += ["#about > button", "#bars .text"]
         for place in places:
             front, back = (luminance(colour) for colour in colours(page, place))
             contrast = (max(front, back) + 0.05) / (min(front, back) + 0.05)

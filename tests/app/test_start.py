@@ -96,6 +96,17 @@ def test_nothing_is_written_beside_the_program(server):
 def test_a_space_is_open_to_all_addresses_and_brings_no_demo_features(tmp_path):
     with running(tmp_path, SPACE_ID="somebody/cat", SYSTEM="spaces") as page:
         config = httpx.get(f"{page.address}/config").json()
+        assert "lives only until it restarts" in str(config)
         assert (config["pwa"], config["run_history"], config["footer_links"]) == (False, False, ["api"])
         if sys.platform == "linux":  # where each address that begins with 127 is this machine
             assert httpx.get(page.address.replace("127.0.0.1", "127.0.0.2")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"SPACE_ID": "somebody/cat", "CAT_HF_DATASET": "somebody/feedback"}]
+)
+def test_where_feedback_lasts_nothing_else_is_said(tmp_path, settings):
+    with running(tmp_path, **settings) as page:
+        config = str(httpx.get(f"{page.address}/config").json())
+    assert "until it restarts" not in config
+    assert ("Hugging Face dataset me/feedback" in config) == bool(settings)

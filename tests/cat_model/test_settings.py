@@ -8,7 +8,15 @@ import pytest
 import cat_model
 from cat_model.settings import SHIPPED_BUNDLE, Settings, SettingsError
 
-NUMBERS = {"CAT_PORT": 65_535, "CAT_WORKERS": 64, "CAT_UPLOAD_MB": 1_000, "CAT_QUEUE": 100_000}
+NUMBERS = {
+    "CAT_PORT": 65_535,
+    "CAT_WORKERS": 64,
+    "CAT_UPLOAD_MB": 1_000,
+    "CAT_QUEUE": 100_000,
+    "CAT_FEEDBACK_MB": 1_000_000,
+    "CAT_FEEDBACK_DAYS": 36_500,
+}
+WORDS = ("CAT_S3_BUCKET", "CAT_S3_PREFIX", "CAT_S3_SSE", "CAT_S3_KMS_KEY", "CAT_HF_DATASET")
 
 
 def test_an_empty_environment_gives_the_defaults():
@@ -22,7 +30,7 @@ def test_an_empty_environment_gives_the_defaults():
 
 
 def test_empty_variables_are_as_good_as_none():
-    names = ("CAT_BUNDLE", "CAT_FEEDBACK_DIR", "CAT_HOST", "SPACE_ID", *NUMBERS)
+    names = ("CAT_BUNDLE", "CAT_FEEDBACK_DIR", "CAT_HOST", "SPACE_ID", *NUMBERS, *WORDS)
     assert Settings.from_env(dict.fromkeys(names, "")) == Settings.from_env({})
 
 
@@ -74,3 +82,25 @@ def test_other_numbers_are_refused_with_name_value_and_range(name, text):
     assert str(caught.value) == (f"{name} is {text!r}; it must be a whole number from 1 to {NUMBERS[name]}.")
     with pytest.raises(SettingsError):
         Settings.from_env({name: str(NUMBERS[name] + 1)})
+
+
+def test_where_feedback_goes_is_a_setting():
+    given = {
+        "CAT_FEEDBACK_MB": "2",
+        "CAT_FEEDBACK_DAYS": "30",
+        "CAT_S3_BUCKET": "cats",
+        "CAT_S3_PREFIX": "/kept-30-days/",
+        "CAT_S3_SSE": "aws:kms",
+        "CAT_S3_KMS_KEY": "alias/cats",
+        "CAT_HF_DATASET": "me/cats",
+    }
+    settings = Settings.from_env(given)
+    assert (settings.feedback_mb, settings.feedback_days) == (2, 30)
+    assert (settings.s3_bucket, settings.s3_prefix) == ("cats", "kept-30-days")
+    assert (settings.s3_sse, settings.s3_kms_key, settings.hf_dataset) == ("aws:kms", "alias/cats", "me/cats")
+    assert Settings.from_env({}).s3_bucket == Settings.from_env({}).hf_dataset == ""
+
+
+def test_an_encryption_that_does_not_exist_is_refused():
+    with pytest.raises(SettingsError, match="CAT_S3_SSE is 'AES128'"):
+        Settings.from_env({"CAT_S3_SSE": "AES128"})

@@ -2,9 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from cat_model import drift
 from cat_model.bundle import BundleError, sha256
+from cat_model.traffic import Aggregate
 from export.reference import REFERENCE, Reference
 from train.dataset import PhotoRecord
 
@@ -33,6 +36,13 @@ def test_it_is_small_and_holds_no_names():
     assert len(content) < 6 * len(RECORDS)
     assert b"jpg" not in content
     assert set(json.loads(content)) == {"photos"}
+
+
+def test_it_carries_counts_over_the_validation_photos_that_the_app_can_read(tmp_path):
+    counted = Aggregate.of(np.linspace(0, 1, 50), np.ones((50, 16)))
+    (tmp_path / REFERENCE).write_bytes(Reference.of(RECORDS, counted).to_json())
+    assert drift.read_reference(tmp_path) == counted
+    assert Reference.read(tmp_path).has_in_test(RECORDS[4])
 
 
 def test_a_bundle_without_one_has_none_and_a_damaged_one_is_an_error(tmp_path):

@@ -1,0 +1,20 @@
+"""Flags for tests: what a person says of a made-up verdict."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from cat_model.feedback import Flag
+from cat_model.predict import Verdict
+
+VERDICT = Verdict(0.12345678, False, False, "not a cat", "model-7")
+
+
+def flag(secret="aaaabbbbccccdddd", says_cat=True, **more) -> Flag:
+    """A flag of a made-up verdict; the fields of Flag may be given by name."""
+    return replace(Flag(VERDICT, "f" * 64, says_cat, secret), **more)
+
+
+def numbers(seed=0, size=1280) -> np.ndarray:
+    """An embedding that float16 holds exactly."""
+    return np.random.default_rng(seed).integers(0, 400, size).astype(np.float32) / 64

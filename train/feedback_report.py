@@ -1,0 +1,195 @@
+"""What people say of the verdicts: how often they agree, what they dispute most, what may be spam.
+
+An HTML page with the photos that people agreed to have kept: it stays with the set and is never committed.
+"""
+
+import html
+import io
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest, poisson
+
+from cat_model.feedback import Record
+from cat_model.files import write_durably
+from cat_model.predict import CAT, NOT_SURE
+from train import evaluate, feedback_set, report
+
+PAGE, SUSPECTS = "feedback.html", "suspects.csv"
+FALSE_ALARM = 1e-4
+"""How unlikely a burst, or so many answers against the model, must be before it is suspected."""
+FEW = 10
+SHOWN = 30
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """Records that may not be honest.
+
+    Attributes:
+        kind: "burst", "always wrong" or "again and again".
+        about: what is odd, in words.
+        ids: of the records.
+    """
+
+    kind: str
+    about: str
+    ids: tuple[str, ...]
+
+
+def write(folder: Path) -> str:
+    """Write `feedback.html` and `suspects.csv` into a set's folder; return what to print.
+
+    Raises:
+        TrainError: the folder holds no set.
+    """
+    records = feedback_set.read(folder)
+    suspicions = suspects(records)
+    tables = {
+        "All": summary({"all": records}, "records"),
+        "By model version": summary(_by(records, lambda record: record.model_version), "version"),
+        "By week": summary(_by(records, _week), "week"),
+    }
+    suspected = pd.DataFrame(
+        [{"kind": each.kind, "about": each.about, "records": len(each.ids)} for each in suspicions],
+        columns=["kind", "about", "records"],
+    )
+    parts = [report.STYLE, "<title>Feedback</title><h1>Feedback</h1>"]
+    parts.append(
+        "<p>Precision and recall are by people's own word. Intervals are 95 % Wilson intervals; "
+        "people who answer are not a sample of all.</p>"
+    )
+    for title, table in tables.items():
+        parts.append(f"<h2>{title}</h2>{report.to_html(table)}")
+    parts.append(report.picture(_plot(_by(records, _week)), "png", "Agreement, by week"))
+    parts.append("<h2>Most often disputed</h2>")
+    parts += _disputed(folder, records)
+    parts.append(f"<h2>Suspected spam: {len(suspicions)}</h2>{report.to_html(suspected)}")
+    write_durably(folder / PAGE, "\n".join(parts).encode())
+    rows = [(each.kind, identity) for each in suspicions for identity in each.ids]
+    write_durably(folder / SUSPECTS, pd.DataFrame(rows, columns=["kind", "id"]).to_csv(index=False).encode())
+    shown = "\n\n".join(table.to_string(index=False) for table in tables.values())
+    return f"{shown}\n\nSuspected: {len(rows)} records. More: {folder / PAGE}"
+
+
+def summary(groups: dict[str, list[Record]], name: str) -> pd.DataFrame:
+    """Return one row a group of records: agreement, precision and recall by people's word, with intervals."""
+    return pd.DataFrame([{name: key, **_row(records)} for key, records in groups.items()])
+
+
+def suspects(records: Sequence[Record]) -> list[Suspicion]:
+    """Return what looks like spam; nobody is known, so it is told by hours, photos and answers alone.
+
+    - burst: far more records in an hour than the other hours of the set let expect (Poisson);
+    - always wrong: of an hour's answers far more are against the model than of the others (binomial);
+    - again and again: the same photo, or its numbers, with the same answer, `FEW` times or more.
+    """
+    found = []
+    hours = _by(records, lambda record: record.hour)
+    usual = float(np.median([len(members) for members in hours.values()])) if hours else 0.0
+    limit = max(FEW, poisson.isf(FALSE_ALARM / max(len(hours), 1), max(usual, 1.0)))
+    against = [record for record in records if feedback_set.agrees(record) is False]
+    for hour, members in hours.items():
+        ids = tuple(record.id for record in members)
+        if len(hours) > 1 and len(members) > limit:
+            found.append(Suspicion("burst", f"{len(members)} records in {hour[:13]} h", ids))
+        decided = [record for record in members if feedback_set.agrees(record) is not None]
+        wrong = tuple(record.id for record in decided if not feedback_set.agrees(record))
+        others = sum(feedback_set.agrees(r) is not None for r in records) - len(decided)
+        rate = (len(against) - len(wrong) + 1) / (others + 2)
+        if len(wrong) >= FEW and others:
+            p_value = binomtest(len(wrong), len(decided), rate, alternative="greater").pvalue
+            if p_value < FALSE_ALARM / len(hours):
+                about = f"{len(wrong)} of {len(decided)} against the model in {hour[:13]} h"
+                found.append(Suspicion("always wrong", about, wrong))
+    for members in _by(records, _same_photo).values():
+        if members[0].embedding and len(members) >= FEW:
+            ids = tuple(record.id for record in members)
+            found.append(Suspicion("again and again", f"one photo, one answer, {len(ids)} times", ids))
+    return found
+
+
+def _row(records: Sequence[Record]) -> dict[str, object]:
+    said, cats = (
+        np.array([record.verdict == CAT for record in records], bool),
+        np.array([record.person_says_cat for record in records], bool),
+    )
+    decided = np.array([record.verdict != NOT_SURE for record in records], bool)
+    rates = {
+        "agree": (decided & (said == cats), decided),
+        "precision": (said & cats, said),
+        "recall": (said & cats, cats),
+        "not sure": (~decided, np.ones(len(records), bool)),
+    }
+    shown = {key: report.text(evaluate.rate(int(a.sum()), int(b.sum()))) for key, (a, b) in rates.items()}
+    return {
+        "count": len(records),
+        **shown,
+        "with numbers": sum(record.embedding is not None for record in records),
+        "with photo": sum(record.photo is not None for record in records),
+    }
+
+
+def _by(records: Sequence[Record], key: Callable[[Record], str]) -> dict[str, list[Record]]:
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        groups[key(record)].append(record)
+    return dict(sorted(groups.items()))
+
+
+def _week(record: Record) -> str:
+    year, week, _ = datetime.fromisoformat(record.hour).isocalendar()
+    return f"{year}-W{week:02d}"
+
+
+def _same_photo(record: Record) -> str:
+    return f"{record.embedding or record.id} {record.person_says_cat}"
+
+
+def _disputed(folder: Path, records: Sequence[Record]) -> Iterator[str]:
+    """Show the photos that most people contradict the model on, the surest verdicts first among equals."""
+    photos = _by([record for record in records if record.embedding], lambda record: str(record.embedding))
+    ranked = sorted(photos.values(), key=lambda members: (-_disputes(members), -_certainty(members[0])))
+    for members in filter(_disputes, ranked[:SHOWN]):
+        first = next((record for record in members if record.photo), members[0])
+        said = "cat" if first.person_says_cat else "not a cat"
+        about = f"{first.id}: {_disputes(members)} of {len(members)} say otherwise ({said}); "
+        about += f"model: {first.verdict}, {first.probability:.3f}. {first.comment}"
+        path = feedback_set.photo(folder, first)
+        if path:
+            yield report.picture(report.thumbnail(path), "jpeg", about)
+        else:
+            yield f"<p>{html.escape(about)} (no photo)</p>"
+
+
+def _disputes(members: Sequence[Record]) -> int:
+    return sum(feedback_set.agrees(record) is False for record in members)
+
+
+def _certainty(record: Record) -> float:
+    return abs(record.probability - 0.5)
+
+
+def _plot(weeks: dict[str, list[Record]]) -> bytes:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 3), layout="constrained")
+    axes = figure.subplots()
+    rates = []
+    for records in weeks.values():
+        answers = [feedback_set.agrees(record) for record in records]
+        decided = [each for each in answers if each is not None]
+        rates.append(evaluate.rate(sum(decided), len(decided)))
+    middle = [rate.value for rate in rates]
+    reach = [[r.value - r.low for r in rates], [r.high - r.value for r in rates]]
+    axes.errorbar(range(len(rates)), middle, reach, marker="o", capsize=3)
+    axes.set_xticks(range(len(rates)), list(weeks), rotation=45)
+    axes.set(ylabel="share that agrees", ylim=(0, 1))
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()
