@@ -6,35 +6,41 @@ This file only wires cat_model into Gradio; photos, verdicts and feedback are de
 import json
 import signal
 import sys
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import gradio as gr
 
-from cat_model import BundleError, load
+from cat_model import BundleError, Predictor, load
 from cat_model.delivery import open_outbox
 from cat_model.photo import Limits
 from cat_model.predict import EXPLAIN_BUDGET
+from cat_model.serving import Serving
 from cat_model.settings import Settings, SettingsError
-from cat_model.traffic import Traffic
+from cat_model.traffic import Aggregate, Traffic
 from web import flags, live, owner, why, words
+from web.metrics import Metrics
 from web.page import Page
 from web.photo_box import PhotoBox
+from web.server import Site, run
 
 HERE = Path(__file__).parent
 EXAMPLES = {"A cat": "chelsea.jpg", "An astronaut": "astronaut.jpg", "A cup of coffee": "coffee.jpg"}
 SWEEP_S, PHOTO_LIFE_S = 60, 15 * 60
 """How often uploaded photos are deleted, and how old they are then."""
-TICK_S, LAST_REQUESTS_S = 0.2, 2
-"""How often the page looks whether it is to stop, and how long it waits for unfinished requests then."""
 
-FONTS = ["system-ui", "sans-serif"]  # the device's own: nothing is fetched
 # What the browser does by itself: no word to the server.
 OFF = "{__type__: 'update', interactive: false}"
 HIDE = "{__type__: 'update', visible: false}"
 SHOW_LOOKING = f"() => [{json.dumps(words.LOOKING)}, {HIDE}, {HIDE}, {', '.join([OFF] * 5)}]"
-SHOW_BUSY = f"() => {json.dumps(words.BUSY)}"
+SHOW_BUSY = f"""async () => {{
+    const panel = {json.dumps(words.BUSY)}, lost = {json.dumps(words.LOST)};
+    try {{
+        const answer = await fetch("busy");
+        return answer.ok ? panel.replace(lost, await answer.text()) : panel;
+    }} catch {{
+        return panel;
+    }}
+}}"""
 ON_LOAD = f"""() => {{
     for (const name of ["answer", "thanks"]) document.getElementById(name).setAttribute("role", "status");
     const names = {json.dumps(list(EXAMPLES))};
@@ -42,20 +48,18 @@ ON_LOAD = f"""() => {{
 }}"""
 
 
-def create_app(settings: Settings) -> gr.Blocks:
+def create_app(settings: Settings) -> Site:
     """Load the model and lay out the page.
 
     Raises:
         BundleError: the model is missing, damaged or cannot be served.
     """
-    limits = Limits(file_bytes=settings.upload_mb * 1_000_000)
-    predictor = load(settings.bundle, settings.workers, limits)
+    metrics = Metrics()
+    serving = Serving(lambda: load_model(settings, metrics), settings.bundle)
     outbox, delivery = open_outbox(settings)
     stored = delivery.status.destination
     lasts = bool(stored) or not settings.on_space
-    traffic = Traffic(settings.feedback_dir, predictor.bundle.manifest["model"]["sha256"])
-    predictor.watcher = traffic
-    page, desk = Page(predictor), flags.Desk(predictor, outbox, lasts, delivery.wake)
+    page, desk = Page(serving), flags.Desk(serving, outbox, lasts, delivery.wake)
     about = words.about(settings.feedback_days, stored, lasts)
     with gr.Blocks(title=words.TITLE, analytics_enabled=False, delete_cache=(SWEEP_S, PHOTO_LIFE_S)) as app:
         gr.Markdown(words.WELCOME)
@@ -63,15 +67,36 @@ def create_app(settings: Settings) -> gr.Blocks:
             with gr.Tab("Photo"):
                 photo = photo_tab(page, desk, about)
             with gr.Tab("Live"):
-                live.tab(predictor)
+                live.tab(serving)
         gr.Markdown(words.PRIVACY if lasts else f"{words.PRIVACY} {words.UNTIL_RESTART}", elem_id="privacy")
         if settings.owner_password:
-            owner.lay_out(owner.Office(settings.owner_password, settings.bundle, traffic, delivery))
+            password, bundle = settings.owner_password, settings.bundle
+            owner.lay_out(owner.Office(password, bundle, lambda: blocks(serving), delivery))
         add_endpoints(page, photo)
         flags.add_endpoints(desk, photo)
     outbox.recover()
     delivery.start()
-    return app.queue(max_size=settings.queue, default_concurrency_limit=settings.workers)
+    app.queue(max_size=settings.queue, default_concurrency_limit=settings.workers)
+    return Site(app, serving, metrics, lambda: delivery.status)
+
+
+def load_model(settings: Settings, metrics: Metrics) -> Predictor:
+    """Load the bundle and count what its model sees: together for the operator, and by itself for drift.
+
+    Raises:
+        BundleError: it is missing, damaged or cannot be served.
+    """
+    limits = Limits(file_bytes=settings.upload_mb * 1_000_000)
+    predictor = load(settings.bundle, settings.workers, limits, settings.bundle_public_key)
+    traffic = Traffic(settings.feedback_dir, predictor.bundle.manifest["model"]["sha256"])
+    predictor.observers = (metrics, traffic)
+    return predictor
+
+
+def blocks(serving: Serving) -> tuple[Aggregate, ...]:
+    """Return what was counted of the photos that the model now served has judged."""
+    _, traffic = serving.observers
+    return traffic.blocks
 
 
 def photo_tab(page: Page, desk: flags.Desk, about: str) -> PhotoBox:
@@ -128,36 +153,6 @@ def add_endpoints(page: Page, photo: PhotoBox) -> None:
     trigger.click(page.explain, [photo, budget], result, api_name="explain", concurrency_id="model")
 
 
-def serve(app: gr.Blocks, settings: Settings) -> str:
-    """Open the page to visitors in the background; return its address.
-
-    Raises:
-        OSError: the port is taken or may not be used.
-    """
-    _, address, _ = app.launch(
-        server_name=settings.host,
-        server_port=settings.port,
-        inbrowser=settings.open_browser,
-        prevent_thread_lock=True,
-        quiet=True,
-        max_file_size=settings.upload_mb * 1_000_000,
-        run_history=False,
-        share=False,
-        show_error=False,
-        enable_monitoring=False,
-        mcp_server=False,
-        pwa=False,
-        ssr_mode=False,
-        footer_links=["api"],
-        theme=gr.themes.Soft(primary_hue="blue", secondary_hue="blue", font=FONTS, font_mono=FONTS),
-        css_paths=HERE / "web" / "page.css",
-        js=ON_LOAD,
-    )
-    # Without it one stalled upload outlasts Gradio's patience with the server, which deletes the photos last.
-    app.server.config.timeout_graceful_shutdown = LAST_REQUESTS_S
-    return address
-
-
 def main() -> int:
     """Run the page until it is interrupted or terminated, at whatever moment; return the exit code."""
     stops: list[int] = []
@@ -167,28 +162,10 @@ def main() -> int:
         signal.signal(sign, lambda number, _: stops.append(number))
     try:
         settings = Settings.from_env()
-        return run(create_app(settings), settings, stops)
+        return run(create_app(settings), settings, stops, ON_LOAD)
     except (BundleError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 1
-
-
-def run(app: gr.Blocks, settings: Settings, stops: Sequence[int]) -> int:
-    """Serve the page until `stops` is no longer empty; return 0, or 1 when the page cannot open."""
-    try:
-        address = serve(app, settings)
-    except OSError:
-        where = f"{settings.host}:{settings.port}"
-        print(
-            f"The page cannot open on {where}: taken, or not allowed. Set CAT_PORT to another port.",
-            file=sys.stderr,
-        )
-        return 1
-    print(f"{words.TITLE} {address} (stop with Ctrl+C)", flush=True)
-    while not stops:  # a wait without an end would sleep through a signal that comes just before it
-        time.sleep(TICK_S)
-    app.close(verbose=False)  # also deletes the photos uploaded so far
-    return 0
 
 
 if __name__ == "__main__":

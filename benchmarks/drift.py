@@ -12,7 +12,7 @@ import numpy as np
 
 from cat_model import drift
 from cat_model.photo import decode
-from cat_model.predict import load
+from cat_model.predict import Verdict, load
 from cat_model.settings import SHIPPED_BUNDLE
 from cat_model.traffic import BLOCK, Aggregate
 from export.reference import Reference
@@ -24,20 +24,26 @@ DARK = ("low-light", "webcam")
 
 
 class Notes:
-    """A watcher that keeps what each photo got."""
+    """An observer that keeps what each photo got."""
 
     def __init__(self) -> None:
         """Begin without notes."""
         self.probabilities, self.embeddings = [], []
 
-    def saw(self, probabilities: np.ndarray, embeddings: np.ndarray) -> None:
-        """Note photos."""
-        self.probabilities.append(probabilities)
-        self.embeddings.append(embeddings)
+    def answered(self, verdict: Verdict, embedding: np.ndarray) -> None:
+        """Note a photo."""
+        self.probabilities.append(verdict.probability)
+        self.embeddings.append(embedding)
+
+    def took(self, step: str, seconds: float) -> None:
+        """Note nothing."""
+
+    def refused(self, cause: str) -> None:
+        """Note nothing."""
 
     def all(self) -> tuple[np.ndarray, np.ndarray]:
         """Return probabilities (N,) and embeddings (N, D)."""
-        return np.concatenate(self.probabilities), np.concatenate(self.embeddings)
+        return np.array(self.probabilities), np.stack(self.embeddings)
 
 
 def main() -> int:
@@ -69,7 +75,8 @@ def main() -> int:
 
 
 def _judge(predictor, photos):
-    predictor.watcher = notes = Notes()
+    notes = Notes()
+    predictor.observers = (notes,)
     for _ in predictor.predict_many(photos):
         pass
     return notes.all()

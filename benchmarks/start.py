@@ -44,11 +44,16 @@ def main() -> None:
     print(f"ratio  {medians['app'] / medians['empty']:.2f}")
 
 
-def seconds_to_answer(program: Path, folder: str) -> float:
-    """Start a page in a fresh process; return the seconds to its first answer, then stop it."""
+def free_port() -> int:
+    """Return a TCP port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return probe.getsockname()[1]
+
+
+def seconds_to_answer(program: Path, folder: str) -> float:
+    """Start a page in a fresh process; return the seconds to its first answer, then stop it."""
+    port = free_port()
     screenless = {name: value for name, value in os.environ.items() if "DISPLAY" not in name}
     env = screenless | {"CAT_PORT": str(port), "CAT_FEEDBACK_DIR": folder, "GRADIO_TEMP_DIR": folder}
     began = time.perf_counter()

@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--budget is {options.budget}; it must be 0, or {LEAST_BUDGET} or more.")
     try:
         settings = Settings.from_env()
-        predictor = load(settings.bundle, settings.workers if options.explain else 1)
+        workers = settings.workers if options.explain else 1
+        predictor = load(settings.bundle, workers, public_key=settings.bundle_public_key)
     except (BundleError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cat_model import signature
 from cat_model.files import flush_folder, write_durably
+from cat_model.golden import Golden
 from cat_model.settings import SHIPPED_BUNDLE
 
-SCHEMA = 1
+SCHEMA, WITHOUT_GOLDEN = 2, 1
+"""The schema that is written, and the one before it, whose bundles have no golden pictures and are served as
+they are; a bundle of the present schema without them is refused."""
 MANIFEST = "manifest.json"
 MODEL = "model.tflite"
 
@@ -59,6 +63,7 @@ class Bundle:
         threshold: probability from which a photo counts as a cat, 0 to 1.
         unsure: lower and upper end of the band around the threshold that is called "not sure".
         second_look: how the model looks again where it is in doubt; None if it never does.
+        golden: what the model answered about golden pictures when it was exported.
     """
 
     folder: Path
@@ -69,31 +74,41 @@ class Bundle:
     threshold: float
     unsure: tuple[float, float]
     second_look: SecondLook | None = None
+    golden: tuple[Golden, ...] = ()
 
     @classmethod
-    def read(cls, folder: str | os.PathLike[str] = SHIPPED_BUNDLE) -> "Bundle":
+    def read(cls, folder: str | os.PathLike[str] = SHIPPED_BUNDLE, public_key: str | None = None) -> "Bundle":
         """Read and verify a bundle folder: schema, size and sha256 of the model, threshold and band.
 
+        Args:
+            folder: of the bundle.
+            public_key: 32 bytes in base64, whose owner must have signed the bundle; None to ask for nothing.
+
         Raises:
-            BundleError: a file is missing, damaged or of another schema.
+            BundleError: a file is missing, damaged or of another schema, or the signature is not there.
         """
         folder = Path(folder)
         while True:
             before = _identity(folder)
             try:
-                return cls._read(folder)
+                return cls._read(folder, public_key)
             except BundleError:
                 # One file of the old bundle and one of the new fit as little as a damaged one: look again.
                 if _identity(folder) == before:
                     raise
 
     @classmethod
-    def _read(cls, folder: Path) -> "Bundle":
+    def _read(cls, folder: Path, public_key: str | None) -> "Bundle":
         try:
-            manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+            text = (folder / MANIFEST).read_bytes()
+            if public_key is not None:
+                signature.check(text, _content(folder / signature.SIGNATURE), public_key)
+            manifest = json.loads(text.decode("utf-8"))
             model = (folder / MODEL).read_bytes()
         except OSError as error:
             raise BundleError(f"No model in {folder}: {error.strerror} ({error.filename}).") from error
+        except signature.SignatureError as error:
+            raise BundleError(f"The model in {folder} is not used. {error}") from error
         except ValueError as error:
             raise BundleError(f"{folder / MANIFEST} is not valid JSON: {error}.") from error
         try:
@@ -105,9 +120,10 @@ class Bundle:
 
     @classmethod
     def _verified(cls, folder: Path, model: bytes, manifest: Mapping[str, Any]) -> "Bundle":
-        if manifest["schema"] != SCHEMA:
+        if manifest["schema"] not in (SCHEMA, WITHOUT_GOLDEN):
             raise BundleError(
-                f"{folder} has schema {manifest['schema']}; this program reads schema {SCHEMA}."
+                f"{folder} has schema {manifest['schema']}; this program reads schemas "
+                f"{WITHOUT_GOLDEN} and {SCHEMA}."
             )
         recorded = manifest["model"]
         if len(model) != recorded["bytes"]:
@@ -129,8 +145,20 @@ class Bundle:
         look = SecondLook(**again) if again else None
         if look and not 0 <= look.low < look.high <= 1 >= look.tile > 0:
             raise BundleError(f"{folder}: the second look {look} is out of order.")
+        golden: tuple[Golden, ...] = ()
+        if manifest["schema"] == SCHEMA:
+            golden = tuple(
+                Golden(each["picture"], each["probability"], tuple(each["embedding"]))
+                for each in manifest["golden"]
+            )
+            if not golden:
+                raise BundleError(f"{folder / MANIFEST} has no golden pictures.")
         version, side = manifest["version"], manifest["input"]["side"]
-        return cls(folder, model, manifest, version, side, threshold, band, look)
+        return cls(folder, model, manifest, version, side, threshold, band, look, golden)
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
 
 
 def _identity(folder: Path) -> tuple[int, ...] | None:
@@ -150,7 +178,8 @@ def sha256(data: bytes) -> str:
 def write(folder: str | os.PathLike[str], files: Mapping[str, bytes]) -> Bundle:
     """Replace a bundle folder by these files in one step: a reader sees the old bundle or the new one.
 
-    The new folder is written beside the old one, flushed to disk and verified before they change places.
+    The new folder is written beside the old one, flushed to disk and verified before they change places. The
+    old one stays beside it, for `roll_back`.
 
     Args:
         folder: the bundle to replace, or to make.
@@ -172,9 +201,34 @@ def write(folder: str | os.PathLike[str], files: Mapping[str, bytes]) -> Bundle:
             write_durably(staging / name, content, mode=0o644)
         Bundle.read(staging)
         _swap(staging, folder)
+        if staging.exists():  # now the old one
+            shutil.rmtree(previous(folder), ignore_errors=True)
+            staging.rename(previous(folder))
         flush_folder(folder.parent)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+    return Bundle.read(folder)
+
+
+def previous(folder: Path) -> Path:
+    """Return where the bundle is kept that another one replaced in this folder."""
+    return folder.with_name(f"{folder.name}.previous")
+
+
+def roll_back(folder: str | os.PathLike[str]) -> Bundle:
+    """Let a bundle and the one it replaced change places, in one step; twice is as before.
+
+    Returns:
+        The bundle now in place.
+
+    Raises:
+        BundleError: there is no previous bundle, or it is damaged; nothing has changed.
+        OSError: they cannot be moved; nothing has changed.
+    """
+    folder = Path(folder).resolve()
+    Bundle.read(previous(folder))
+    _swap(previous(folder), folder)
+    flush_folder(folder.parent)
     return Bundle.read(folder)
 
 

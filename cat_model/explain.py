@@ -46,6 +46,7 @@ class Explanation:
         verdict: the answer that is explained.
         photo: the upright RGB picture, as it was decoded for the model.
         evaluations: of the model on the photo with parts hidden; 0 for the instant depth.
+        embedding: shape (D,), float32: of the whole photo.
     """
 
     values: np.ndarray
@@ -53,6 +54,7 @@ class Explanation:
     verdict: Verdict
     photo: Image.Image
     evaluations: int
+    embedding: np.ndarray
 
     @property
     def logit(self) -> float:
@@ -84,12 +86,14 @@ class Look:
         weight: of its logit in the verdict's.
         pixels: shape (side, side, 3), dtype uint8, RGB: what the model saw.
         share: shape (H, W), float64: what each cell of the feature map added to the look's logit.
+        embedding: shape (D,), float32.
     """
 
     part: Part
     weight: float
     pixels: np.ndarray
     share: np.ndarray
+    embedding: np.ndarray
 
 
 def explain(
@@ -105,14 +109,16 @@ def explain(
     if budget and budget < LEAST_BUDGET:
         raise ValueError(f"The budget is {budget}; it must be 0, or {LEAST_BUDGET} evaluations or more.")
     image = predictor.decode(photo)
-    verdict, looks, bias = look(predictor, image)
+    with predictor.timed("inference"):
+        verdict, looks, bias = look(predictor, image)
     instant = sum(each.weight * spread(each.share, each.part) for each in looks)
     if not budget:
-        return Explanation(instant, bias, verdict, image, 0)
+        return Explanation(instant, bias, verdict, image, 0, looks[0].embedding)
     from cat_model.masked import shapley  # brings in shap, which takes seconds
 
-    values, base, evaluations = shapley(predictor, looks, bias, instant, budget, on_progress)
-    return Explanation(values, base, verdict, image, evaluations)
+    with predictor.timed("explanation"):
+        values, base, evaluations = shapley(predictor, looks, bias, instant, budget, on_progress)
+    return Explanation(values, base, verdict, image, evaluations, looks[0].embedding)
 
 
 def look(predictor: Predictor, image: Image.Image) -> tuple[Verdict, list[Look], float]:
@@ -127,7 +133,7 @@ def look(predictor: Predictor, image: Image.Image) -> tuple[Verdict, list[Look],
     again = predictor.bundle.second_look
     share = first.share[0].astype(np.float64)
     if not again or not predictor.leaves_doubt(probability)[0]:
-        return predictor.verdict(probability[0]), [Look(WHOLE, 1.0, whole, share)], 0.0
+        return predictor.verdict(probability[0]), [Look(WHOLE, 1.0, whole, share, first.embedding[0])], 0.0
     parts = tiles(again.tile)
     pixels = [predictor.pixels(image, part) for part in parts]
     # One by one, as Predictor.strongest_tile does: another batch size would make the interpreter start anew.
@@ -136,8 +142,14 @@ def look(predictor: Predictor, image: Image.Image) -> tuple[Verdict, list[Look],
     tile = seen[strongest]
     together = combine(probability, tile.probability.astype(np.float64), again)
     looks = [
-        Look(WHOLE, again.first, whole, share),
-        Look(parts[strongest], again.strongest, pixels[strongest], tile.share[0].astype(np.float64)),
+        Look(WHOLE, again.first, whole, share, first.embedding[0]),
+        Look(
+            parts[strongest],
+            again.strongest,
+            pixels[strongest],
+            tile.share[0].astype(np.float64),
+            tile.embedding[0],
+        ),
     ]
     return predictor.verdict(together[0]), looks, again.bias
 

@@ -16,6 +16,8 @@ import numpy as np
 from PIL import ExifTags, Image
 from PIL.Image import Transpose
 
+from cat_model.container import ContainerError, first_picture
+
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif"})
 FORMATS_IN_WORDS = "JPEG, PNG, WebP, GIF, BMP or AVIF"
@@ -37,7 +39,17 @@ _TURNS: dict[object, Transpose] = {
 
 
 class PhotoError(ValueError):
-    """Whatever is wrong with a photo, in a sentence for its owner."""
+    """Whatever is wrong with a photo, in a sentence for its owner.
+
+    Attributes:
+        cause: one word for the statistics: "damaged", "kind" (no photo, or of a kind that is not read),
+            "size" (of the file or the picture), "build" (too many frames, scans or parts) or "missing".
+    """
+
+    def __init__(self, sentence: str, cause: str = "damaged") -> None:
+        """Remember the sentence and its cause."""
+        super().__init__(sentence)
+        self.cause = cause
 
 
 @dataclass(frozen=True)
@@ -47,14 +59,19 @@ class Limits:
     Attributes:
         file_bytes: bytes of the file.
         pixels: width times height.
+        pixels_whole: the same of a picture that cannot be decoded at a fraction of its size: all but JPEGs
+            in one pass. What such a one takes of the memory grows with it, by up to 12 bytes a pixel.
         shortest: pixels of the shorter side, at least.
         longest: pixels of the longer side.
+        frames: pictures of an animation, of which only the first is looked at.
     """
 
     file_bytes: int = 20_000_000
     pixels: int = 100_000_000
+    pixels_whole: int = 25_000_000
     shortest: int = 16
     longest: int = 20_000
+    frames: int = 2_000
 
 
 DEFAULT_LIMITS = Limits()
@@ -87,7 +104,8 @@ def decode(photo: Photo, limits: Limits = DEFAULT_LIMITS, at_least: int | None =
             photo = _read_file(Path(photo), limits)
         if not isinstance(photo, bytes):
             raise PhotoError(
-                f"A photo is a path, bytes, a PIL image or an array, not {type(photo).__name__}."
+                f"A photo is a path, bytes, a PIL image or an array, not {type(photo).__name__}.",
+                "kind",
             )
         return _from_bytes(photo, limits, at_least)
 
@@ -113,32 +131,39 @@ def _read_file(path: Path, limits: Limits) -> bytes:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise PhotoError("This is a folder, not a photo.")
+            raise PhotoError("This is a folder, not a photo.", "kind")
         if not stat.S_ISREG(status.st_mode):  # a pipe or a device may never end
-            raise PhotoError("This is not a file, so it cannot be a photo.")
+            raise PhotoError("This is not a file, so it cannot be a photo.", "kind")
         if status.st_size > limits.file_bytes:
-            raise PhotoError(_too_many_bytes(status.st_size, limits))
+            raise PhotoError(_too_many_bytes(status.st_size, limits), "size")
         return path.read_bytes()
     except FileNotFoundError:
-        raise PhotoError("There is no such file.") from None
+        raise PhotoError("There is no such file.", "missing") from None
     except OSError as error:
-        raise PhotoError(f"This file cannot be read: {error.strerror or error}.") from error
+        raise PhotoError(f"This file cannot be read: {error.strerror or error}.", "missing") from error
 
 
 def _from_bytes(data: bytes, limits: Limits, at_least: int | None) -> Image.Image:
     if not data:
-        raise PhotoError("This file is empty.")
+        raise PhotoError("This file is empty.", "kind")
     if len(data) > limits.file_bytes:
-        raise PhotoError(_too_many_bytes(len(data), limits))
+        raise PhotoError(_too_many_bytes(len(data), limits), "size")
+    contents = first_picture(data, limits.frames)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(contents.data), formats=FORMATS)
     except Image.UnidentifiedImageError:
-        raise PhotoError(_what_it_is_instead(data)) from None
+        raise PhotoError(_what_it_is_instead(data), "kind") from None
     with image:
         _check_size(image.size, limits)
+        if not contents.in_one_pass:
+            _check_pixels(image.size, limits.pixels_whole, limits)
+        if getattr(image, "n_frames", 1) > limits.frames:
+            raise PhotoError(
+                f"This animation has more than {limits.frames} pictures; please send one of them.", "build"
+            )
         if at_least is not None:
             image.draft("RGB", (at_least, at_least))
-        return _upright_rgb(image)
+        return _upright_rgb(image, contents.orientation)
 
 
 @contextmanager
@@ -148,10 +173,16 @@ def _in_words(limits: Limits) -> Iterator[None]:
         yield
     except PhotoError:
         raise
+    except ContainerError as error:
+        raise PhotoError(str(error), "build") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise PhotoError(f"This photo has too many pixels; {_pixel_limit(limits)}.") from None
+        raise PhotoError(
+            f"This photo has too many pixels; {_pixel_limit(limits.pixels, limits)}.", "size"
+        ) from None
     except MemoryError:
-        raise PhotoError("This photo needs more memory than there is; please send a smaller one.") from None
+        raise PhotoError(
+            "This photo needs more memory than there is; please send a smaller one.", "size"
+        ) from None
     except Exception as error:
         raise PhotoError(_broken(error)) from error
 
@@ -164,19 +195,24 @@ def _broken(error: Exception) -> str:
 
 def _check_size(size: tuple[int, int], limits: Limits) -> None:
     width, height = size
-    if width * height > limits.pixels or max(size) > limits.longest:
-        raise PhotoError(f"This photo is {width} × {height} pixels; {_pixel_limit(limits)}.")
+    _check_pixels(size, limits.pixels, limits)
     if min(size) < limits.shortest:
         raise PhotoError(
             f"This photo is only {width} × {height} pixels; "
-            f"each side must have {limits.shortest} pixels or more."
+            f"each side must have {limits.shortest} pixels or more.",
+            "size",
         )
 
 
-def _pixel_limit(limits: Limits) -> str:
-    return (
-        f"at most {limits.pixels // 1_000_000} megapixels and {limits.longest} pixels a side can be looked at"
-    )
+def _check_pixels(size: tuple[int, int], pixels: int, limits: Limits) -> None:
+    width, height = size
+    if width * height > pixels or max(size) > limits.longest:
+        raise PhotoError(f"This photo is {width} × {height} pixels; {_pixel_limit(pixels, limits)}.", "size")
+
+
+def _pixel_limit(pixels: int, limits: Limits) -> str:
+    most = f"at most {pixels // 1_000_000} megapixels and {limits.longest} pixels a side can be looked at"
+    return most if pixels == limits.pixels else f"{most} of a file of this kind, more of a plain JPEG"
 
 
 def _too_many_bytes(size: int, limits: Limits) -> str:
@@ -209,19 +245,21 @@ def _from_array(pixels: np.ndarray) -> Image.Image:
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
         raise PhotoError(
             f"An array of shape {pixels.shape} and type {pixels.dtype} is not a photo; "
-            "it must be height × width × 3 of uint8."
+            "it must be height × width × 3 of uint8.",
+            "kind",
         )
     return Image.fromarray(np.ascontiguousarray(pixels))
 
 
-def _upright_rgb(image: Image.Image) -> Image.Image:
+def _upright_rgb(image: Image.Image, orientation: int | None = None) -> Image.Image:
+    """Return the pixels and nothing else, turned by this orientation or else by the one that Pillow knows."""
     image.load()
-    turn = _TURNS.get(_orientation(image))
+    turn = _TURNS.get(orientation or _orientation(image))
     upright = image if turn is None else image.transpose(turn)
     if upright.mode.startswith("I") or upright.mode == "F":
         upright = _to_eight_bits(upright)
     if upright.has_transparency_data:
-        rgba = upright.convert("RGBA")
+        rgba = upright if upright.mode == "RGBA" else upright.convert("RGBA")
         white = Image.new("RGB", rgba.size, "white")
         white.paste(rgba, mask=rgba)
         return white
@@ -241,7 +279,9 @@ def _orientation(image: Image.Image) -> object:
 
 def _to_eight_bits(image: Image.Image) -> Image.Image:
     """Scale greys of 16 bits (or of 32 that hold 16, or floats of 0 to 255) to 8; Pillow would clip them."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
     values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    if image.mode.startswith("I;16") or values.max(initial=0) > 255:
+    if values.max(initial=0) > 255:
         values = values / 257
     return Image.fromarray(np.clip(values, 0, 255).astype(np.uint8))

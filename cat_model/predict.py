@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from PIL import Image
 
+from cat_model import golden
 from cat_model.bundle import Bundle, BundleError, SecondLook
 from cat_model.photo import DEFAULT_LIMITS, Limits, Photo, PhotoError, decode, resize
 from cat_model.runtime import ModelError, Outputs, Runtime
@@ -48,23 +50,23 @@ class Verdict:
     model_version: str
 
 
-class Watcher(Protocol):
-    """Is told of every photo that is judged; it must be safe to share between threads, and quick."""
+class Observer(Protocol):
+    """Is told what a predictor does, and never for whom; from many threads, so it must be quick."""
 
-    def saw(self, probabilities: np.ndarray, embeddings: np.ndarray) -> None:
-        """Take what was said of N photos, shape (N,), 0 to 1, and their embeddings, shape (N, D)."""
+    def took(self, step: str, seconds: float) -> None:
+        """Hear how long a step took: "decode", "inference" or "explanation"."""
 
-    def refused(self) -> None:
-        """Take that a photo could not be used."""
+    def answered(self, verdict: Verdict, embedding: np.ndarray) -> None:
+        """Hear of a verdict, and of the photo's embedding, shape (D,)."""
 
-    def took(self, seconds: float) -> None:
-        """Take how long one verdict took, from file to answer."""
+    def refused(self, cause: str) -> None:
+        """Hear of a photo that could not be used, by PhotoError.cause."""
 
 
 class Predictor:
     """Answers for one bundle; safe to share between threads."""
 
-    watcher: Watcher | None = None
+    observers: Sequence[Observer] = ()
     """Who is told of every photo that is judged."""
 
     def __init__(self, bundle: Bundle, workers: int = 1, limits: Limits = DEFAULT_LIMITS) -> None:
@@ -76,7 +78,8 @@ class Predictor:
             limits: which photos are refused before they are decoded.
 
         Raises:
-            BundleError: the bundle's model cannot be served, or is not the one its manifest describes.
+            BundleError: the bundle's model cannot be served, is not the one its manifest describes, or does
+                not answer about golden pictures as it did when it was exported.
         """
         self.bundle = bundle
         self.limits = limits
@@ -89,6 +92,10 @@ class Predictor:
             raise BundleError(
                 f"The model takes {self._runtime.side} pixels a side; its manifest says {bundle.side}."
             )
+        try:
+            golden.check(self._runtime, bundle.golden)
+        except golden.GoldenError as error:
+            raise BundleError(f"The model in {bundle.folder} is not used. {error}") from error
 
     def predict(self, photo: Photo) -> Verdict:
         """Say whether a photo shows a cat.
@@ -99,16 +106,7 @@ class Predictor:
         Raises:
             PhotoError: the photo cannot be used; the message says why.
         """
-        start = time.perf_counter()
-        try:
-            verdict = next(self.predict_many([photo]))
-        except PhotoError:
-            if self.watcher:
-                self.watcher.refused()
-            raise
-        if self.watcher:
-            self.watcher.took(time.perf_counter() - start)
-        return verdict
+        return next(self.predict_many([photo]))
 
     def predict_many(self, photos: Iterable[Photo]) -> Iterator[Verdict]:
         """Yield a verdict for each photo, in order, judged in batches.
@@ -118,13 +116,19 @@ class Predictor:
         """
         rest = iter(photos)
         while images := [self.decode(photo) for photo in islice(rest, BATCH)]:
-            yield from map(self.verdict, self._probabilities(images))
+            with self.timed("inference"):
+                probabilities, embeddings = self._judged(images)
+            for probability, embedding in zip(probabilities, embeddings, strict=True):
+                verdict = self.verdict(probability)
+                self.tell(verdict, embedding)
+                yield verdict
 
     def explain(
         self,
         photo: Photo,
         budget: int = EXPLAIN_BUDGET,
         on_progress: Callable[[float], None] | None = None,
+        counted: bool = True,
     ) -> "Explanation":
         """Judge a photo and say which parts of it spoke for a cat and which against; see cat_model.explain.
 
@@ -134,6 +138,8 @@ class Predictor:
                 the model's own shares, at no evaluation beyond those of the verdict.
             on_progress: told from time to time which part of the work is done, 0 to 1; what it raises ends
                 the work.
+            counted: whether the observers are to hear of the verdict: not of a live picture's, nor again of
+                one they heard of.
 
         Raises:
             PhotoError: the photo cannot be used; the message says why.
@@ -141,7 +147,10 @@ class Predictor:
         """
         from cat_model.explain import explain
 
-        return explain(self, photo, budget, on_progress)
+        explanation = explain(self, photo, budget, on_progress)
+        if counted:
+            self.tell(explanation.verdict, explanation.embedding)
+        return explanation
 
     def decode(self, photo: Photo) -> Image.Image:
         """Return a photo as the model's looks need it.
@@ -150,7 +159,13 @@ class Predictor:
             PhotoError: the photo cannot be used; the message says why.
         """
         # A JPEG may be decoded at twice the model's side: whole and tiles have all the detail they can use.
-        return decode(photo, self.limits, 2 * self.bundle.side)
+        try:
+            with self.timed("decode"):
+                return decode(photo, self.limits, 2 * self.bundle.side)
+        except PhotoError as error:
+            for observer in self.observers:
+                observer.refused(error.cause)
+            raise
 
     def embedding(self, photo: Photo) -> np.ndarray:
         """Return the model's description of a whole photo, shape (D,), float32.
@@ -158,7 +173,21 @@ class Predictor:
         Raises:
             PhotoError: the photo cannot be used; the message says why.
         """
-        return self.outputs(self.pixels(self.decode(photo))[None]).embedding[0]
+        pixels = self.pixels(decode(photo, self.limits, 2 * self.bundle.side))
+        return self.outputs(pixels[None]).embedding[0]
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Tell the observers how long the block took, unless it fails."""
+        began = time.perf_counter()
+        yield
+        for observer in self.observers:
+            observer.took(step, time.perf_counter() - began)
+
+    def tell(self, verdict: Verdict, embedding: np.ndarray) -> None:
+        """Tell the observers of a verdict."""
+        for observer in self.observers:
+            observer.answered(verdict, embedding)
 
     def whole(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Return the probabilities of a look at whole pictures (mode RGB), shape (N,), float64, 0 to 1."""
@@ -198,16 +227,14 @@ class Predictor:
         said = self.outputs(np.stack([self.pixels(image, part) for image in images]))
         return said.probability.astype(np.float64), said.embedding
 
-    def _probabilities(self, images: Sequence[Image.Image]) -> np.ndarray:
-        """Look at each picture, and once more at those that leave a doubt."""
+    def _judged(self, images: Sequence[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
+        """Look at each picture, and once more at those that leave a doubt; return embeddings as well."""
         (probabilities, embeddings), look = self._look(images, None), self.bundle.second_look
         doubtful = np.flatnonzero(self.leaves_doubt(probabilities))
         if look and len(doubtful):
             strongest = self.strongest_tile([images[index] for index in doubtful], look.tile)
             probabilities[doubtful] = combine(probabilities[doubtful], strongest, look)
-        if self.watcher:
-            self.watcher.saw(probabilities, embeddings)
-        return probabilities
+        return probabilities, embeddings
 
     def verdict(self, probability: float) -> Verdict:
         """Return the verdict at a probability, 0 to 1, that all looks at a photo have led to."""
@@ -248,11 +275,20 @@ def _box(image: Image.Image, part: Part) -> tuple[float, float, float, float]:
 
 
 def load(
-    folder: str | os.PathLike[str] = SHIPPED_BUNDLE, workers: int = 1, limits: Limits = DEFAULT_LIMITS
+    folder: str | os.PathLike[str] = SHIPPED_BUNDLE,
+    workers: int = 1,
+    limits: Limits = DEFAULT_LIMITS,
+    public_key: str | None = None,
 ) -> Predictor:
     """Load a bundle, the shipped one unless another folder is given.
 
+    Args:
+        folder: of the bundle.
+        workers: how many photos may be judged at the same time.
+        limits: which photos are refused before they are decoded.
+        public_key: 32 bytes in base64, whose owner must have signed the bundle; None to ask for nothing.
+
     Raises:
-        BundleError: the bundle is missing, damaged or cannot be served.
+        BundleError: the bundle is missing, damaged, not signed, or cannot be served.
     """
-    return Predictor(Bundle.read(folder), workers, limits)
+    return Predictor(Bundle.read(folder, public_key), workers, limits)

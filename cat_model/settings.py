@@ -27,6 +27,9 @@ class Settings:
         upload_mb: largest photo file accepted, in megabytes (10⁶ bytes), at least 1.
         queue: how many visitors may wait before the page says it is busy, at least 1.
         on_space: whether this runs as a Hugging Face Space.
+        bundle_public_key: whose signature the model must bear, 32 bytes in base64; None for nobody's.
+        login: name and password that the page asks for, as one text with a colon between; None for no login.
+        rate: questions that one visitor may ask in a minute; 0 for any number.
         open_browser: whether to open the page in a browser, because there is a screen.
         feedback_mb: megabytes (10⁶ bytes) of feedback that are kept in feedback_dir at most, at least 1.
         feedback_days: days after which feedback is deleted, here and where it was delivered to, at least 1.
@@ -46,6 +49,9 @@ class Settings:
     upload_mb: int = 20
     queue: int = 64
     on_space: bool = False
+    bundle_public_key: str | None = None
+    login: str | None = None
+    rate: int = 300
     open_browser: bool = False
     feedback_mb: int = 500
     feedback_days: int = 365
@@ -58,7 +64,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
-        """Read the CAT_* variables that README.md lists.
+        """Read the CAT_* variables: CAT_BUNDLE, CAT_PORT and so on; README.md has the table of them all.
 
         A Space (SPACE_ID is set) listens on every address unless CAT_HOST says otherwise.
 
@@ -89,8 +95,18 @@ class Settings:
             upload_mb=_whole_number(environ, "CAT_UPLOAD_MB", cls.upload_mb, 1, 1_000),
             queue=_whole_number(environ, "CAT_QUEUE", cls.queue, 1, 100_000),
             on_space=on_space,
+            bundle_public_key=environ.get("CAT_BUNDLE_PUBLIC_KEY") or None,
+            login=_login(environ),
+            rate=_whole_number(environ, "CAT_RATE", cls.rate, 0, 1_000_000),
             open_browser=bool(screen) and not on_space,
         )
+
+
+def _login(environ: Mapping[str, str]) -> str | None:
+    login = environ.get("CAT_LOGIN") or None
+    if login is not None and not all(login.partition(":")):
+        raise SettingsError("CAT_LOGIN must be a name, a colon and a password.")
+    return login
 
 
 def _whole_number(environ: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from cat_model.files import write_durably
+from cat_model.predict import Verdict
 
 LOG = logging.getLogger(__name__)
 BLOCK, KEPT = 100, 50
@@ -40,7 +41,7 @@ class Aggregate:
         sums: of the projected embeddings, for each of DIRECTIONS.
         squares: sums of their squares.
         refused: how many more could not be decoded or were refused.
-        times: verdicts in each bin of the time they took, `TIMES_MS` apart.
+        times: photos in each bin of the time that looking at them took, `TIMES_MS` apart.
         day: when the last photo came, ISO 8601, UTC; empty where that does not matter.
     """
 
@@ -100,7 +101,7 @@ class Aggregate:
 
 @dataclass
 class Counter:
-    """A `Watcher` that counts everything into one aggregate; for photos whose statistics are no secret."""
+    """An `Observer` that counts everything into one aggregate; for photos whose statistics are no secret."""
 
     total: Aggregate = field(default_factory=Aggregate)
 
@@ -108,12 +109,18 @@ class Counter:
         """Count judged photos, shapes (N,) and (N, D)."""
         self.total += Aggregate.of(probabilities, embeddings)
 
-    def refused(self) -> None:
+    def answered(self, verdict: Verdict, embedding: np.ndarray) -> None:
+        """Count a judged photo, its embedding of shape (D,)."""
+        self.saw(np.array([verdict.probability]), embedding[None])
+
+    def refused(self, cause: str) -> None:  # noqa: ARG002 - one count for all
         """Count a photo that was refused."""
         self.total += Aggregate(refused=1)
 
-    def took(self, seconds: float) -> None:
-        """Count how long a verdict took."""
+    def took(self, step: str, seconds: float) -> None:
+        """Count how long the looks at a photo took."""
+        if step != "inference":
+            return
         times = [0] * (len(TIMES_MS) + 1)
         times[int(np.searchsorted(TIMES_MS, 1000 * seconds, side="right"))] = 1
         self.total += Aggregate(times=tuple(times))
@@ -147,15 +154,19 @@ class Traffic:
             if self._fresh.total.photos >= BLOCK:
                 self._close_block()
 
-    def refused(self) -> None:
+    def answered(self, verdict: Verdict, embedding: np.ndarray) -> None:
+        """Count a judged photo, its embedding of shape (D,)."""
+        self.saw(np.array([verdict.probability]), embedding[None])
+
+    def refused(self, cause: str) -> None:
         """Count a photo that was refused."""
         with self._lock:
-            self._fresh.refused()
+            self._fresh.refused(cause)
 
-    def took(self, seconds: float) -> None:
-        """Count how long a verdict took."""
+    def took(self, step: str, seconds: float) -> None:
+        """Count how long the looks at a photo took."""
         with self._lock:
-            self._fresh.took(seconds)
+            self._fresh.took(step, seconds)
 
     @property
     def blocks(self) -> tuple[Aggregate, ...]:

@@ -1,5 +1,8 @@
 """`python -m export --run RUN`: convert, measure, gate, and only then replace the bundle that ships.
 
+`python -m export rollback` brings back the bundle that was replaced last, `sign --key FILE` signs the one
+that is there, `golden` records its answers about golden pictures.
+
 Exit code 0 when the model may ship (the bundle was replaced, unless it was a dry run); 1 when the gate
 refused it or it could not be exported: then the bundle is as it was.
 """
@@ -11,7 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cat_model.bundle import BundleError
+from cat_model.runtime import ModelError
 from cat_model.settings import SHIPPED_BUNDLE
+from cat_model.signature import SignatureError
 from export.gate import RULES, GateError
 from train.config import TrainError
 
@@ -20,7 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     yardstick = os.environ.get("CAT_YARDSTICK")
     parser = argparse.ArgumentParser(prog="python -m export", description="Export a trained model.")
-    parser.add_argument("--run", type=Path, required=True, help="run folder that `python -m train run` made")
+    parser.add_argument("command", nargs="?", choices=["rollback", "sign", "golden"], help="instead of --run")
+    parser.add_argument("--run", type=Path, help="run folder that `python -m train run` made")
+    parser.add_argument("--key", type=Path, help="Ed25519 key in PEM to sign the bundle with")
     parser.add_argument("--bundle", type=Path, default=SHIPPED_BUNDLE, help="bundle folder to replace")
     parser.add_argument("--gate", type=Path, default=RULES, help="TOML file with the gate's rules")
     parser.add_argument(
@@ -33,6 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     how.add_argument("--dry-run", action="store_true", help="judge, and leave the bundle as it is")
     how.add_argument("--force", metavar="REASON", help="replace the bundle even if the gate refuses")
     options = parser.parse_args(arguments)
+    if (options.run is None) == (options.command is None):
+        parser.error("give either --run RUN or one of rollback, sign, golden")
+    if options.command == "sign" and options.key is None:
+        parser.error("sign needs --key FILE")
+    if options.command:
+        return _shipped(options)
     # TensorFlow's own start-up notes hide what this program says.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -46,12 +59,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         yardstick=options.yardstick,
         dry_run=options.dry_run,
         force=options.force,
+        key=options.key,
     )
     try:
         return 0 if publish.publish(order) else 1
-    except (BundleError, ExportError, GateError, TrainError, OSError) as error:
+    except (BundleError, ExportError, GateError, SignatureError, TrainError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def _shipped(options: argparse.Namespace) -> int:
+    """Do what is done to a bundle that is already there; return the exit code."""
+    from export import shipped
+
+    try:
+        if options.command == "rollback":
+            print(shipped.roll_back(options.bundle))
+        elif options.command == "sign":
+            print(shipped.sign(options.bundle, options.key))
+        else:
+            print(shipped.add_golden(options.bundle))
+    except (BundleError, ModelError, SignatureError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

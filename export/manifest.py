@@ -7,6 +7,7 @@ from typing import Any
 
 from cat_model import bundle
 from cat_model.bundle import SCHEMA, SecondLook, sha256
+from cat_model.golden import Golden
 from cat_model.predict import CAT, NOT_A_CAT
 from export import gate
 from export.champion import Comparison
@@ -30,6 +31,7 @@ class Verdict:
         comparison: with the champion.
         findings: what each rule found.
         forced: why a model ships although the gate refuses it; None where it passed or is not to ship.
+        golden: what the exported file answers about golden pictures.
     """
 
     measured: Measurement
@@ -39,6 +41,7 @@ class Verdict:
     comparison: Comparison
     findings: Sequence[Finding]
     forced: str | None
+    golden: Sequence[Golden] = ()
 
     @property
     def word(self) -> str:
@@ -68,6 +71,7 @@ def build(run: Run, model: bytes, verdict: Verdict) -> dict[str, Any]:
         "model": {"file": bundle.MODEL, "bytes": len(model), "sha256": digest},
         "input": {"side": run.config.side, "layout": "NHWC", "dtype": "uint8", "colour": "RGB"},
         "outputs": ["probability", "embedding", "share"],
+        "golden": [dataclasses.asdict(each) for each in verdict.golden],
         "labels": [CAT, NOT_A_CAT],
         "threshold": measured.threshold,
         "unsure": measured.unsure,

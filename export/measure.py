@@ -119,7 +119,7 @@ def paths(run: Run, split: str) -> Iterator[Path]:
 def traffic(model: bytes, run: Run, look: SecondLook | None) -> Aggregate:
     """Return what the app would count if the validation photos were its traffic."""
     judging, counter = predictor(model, run.config.side, look), Counter()
-    judging.watcher = counter
+    judging.observers = (counter,)
     for _ in judging.predict_many(paths(run, VALIDATION)):
         pass
     return counter.total

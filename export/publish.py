@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from cat_model import bundle
+from cat_model import bundle, golden, signature
 from cat_model.bundle import SecondLook
 from cat_model.files import write_durably
 from export import card, champion, fairness, gate, manifest, measure, second_look, yardstick
@@ -29,6 +29,7 @@ class Order:
         yardstick: another uint8 .tflite file that size, time and memory are measured against, or None.
         dry_run: whether the bundle stays as it is even if the model passes.
         force: why the bundle is to be replaced even if the gate refuses; None to obey the gate.
+        key: file with the Ed25519 key to sign the bundle with, in PEM; None to leave it unsigned.
     """
 
     run: Path
@@ -37,6 +38,7 @@ class Order:
     yardstick: Path | None
     dry_run: bool
     force: str | None
+    key: Path | None = None
 
 
 def publish(order: Order) -> bool:
@@ -51,10 +53,14 @@ def publish(order: Order) -> bool:
         TrainError: there is no finished run in the folder, or a photo has changed since.
         GateError: the rules or the yardstick cannot be used, or the reason to force is empty.
         ExportError: the model cannot be converted.
+        SignatureError: the key to sign with cannot be used.
         BundleError: the bundle cannot be written.
     """
     if order.force is not None and not order.force.strip():
         raise gate.GateError("--force needs a reason; the manifest keeps it.")
+    key = order.key.read_bytes() if order.key else None
+    if key is not None:
+        signature.sign(b"", key)  # better known now than after an hour of measuring
     limits = gate.read_rules(order.rules)
     base = yardstick.read(order.yardstick) if order.yardstick else None
     if base is None:
@@ -70,6 +76,8 @@ def publish(order: Order) -> bool:
 
     export = run.folder / "export"
     files = _files(run, converted, verdict)
+    if key is not None:
+        files[signature.SIGNATURE], _ = signature.sign(files[bundle.MANIFEST], key)
     for name, content in files.items():
         write_durably(export / name, content)
     _track(run, verdict, export)
@@ -106,6 +114,7 @@ def _judge(
         comparison=comparison,
         findings=findings,
         forced=None if gate.passed(findings) else order.force,
+        golden=golden.record(converted),
     )
 
 

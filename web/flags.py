@@ -24,6 +24,7 @@ from cat_model.feedback import (
 from cat_model.outbox import Outbox
 from cat_model.photo import decode
 from cat_model.predict import CAT, NOT_A_CAT
+from cat_model.serving import Serving
 from web import words
 
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
@@ -36,17 +37,19 @@ class Judged:
     Attributes:
         verdict: what was shown.
         photo: where the photo lies for a few minutes; its name holds a hash of its content.
+        model: SHA-256 of the model's file that gave it.
         secret: random; two clicks on one verdict are one record.
     """
 
     verdict: Verdict
     photo: str
+    model: str
     secret: str
 
 
-def judged(verdict: Verdict, photo: str) -> Judged:
+def judged(verdict: Verdict, photo: str, model: str) -> Judged:
     """Return a verdict that is about to be shown, with a secret of its own."""
-    return Judged(verdict, photo, new_secret())
+    return Judged(verdict, photo, model, new_secret())
 
 
 class Desk:
@@ -54,7 +57,7 @@ class Desk:
 
     def __init__(
         self,
-        predictor: Predictor,
+        serving: Serving,
         outbox: Outbox,
         lasts: bool = True,
         wake: Callable[[], None] = lambda: None,
@@ -62,12 +65,12 @@ class Desk:
         """Remember who judges and where feedback goes.
 
         Args:
-            predictor: gives the description of a photo in numbers.
+            serving: gives the description of a photo in numbers.
             outbox: keeps feedback.
             lasts: whether feedback survives a restart of the page.
             wake: called when there is something to deliver.
         """
-        self._predictor = predictor
+        self._serving = serving
         self._outbox = outbox
         self._lasts = lasts
         self._wake = wake
@@ -81,9 +84,7 @@ class Desk:
         claims_cat = shown.verdict.unsure or shown.verdict.is_cat
         consent = PHOTO if keep else NUMBERS if numbers else ANSWER
         try:
-            code, said = self._store(
-                shown.photo, shown.verdict, claims_cat == agrees, shown.secret, consent, comment
-            )
+            code, said = self._store(shown, claims_cat == agrees, consent, comment)
         except FeedbackError as error:
             failed = words.note(f"{error} {words.PRESS_AGAIN}", failed=True)
             return *[gr.skip()] * 5, failed, gr.skip(), gr.skip()
@@ -131,8 +132,9 @@ class Desk:
             raise gr.Error(words.NO_PHOTO, print_exception=False)
         consent = PHOTO if keep_photo else NUMBERS if keep_numbers else ANSWER
         try:
-            verdict = self._predictor.predict(photo)
-            code, _ = self._store(photo, verdict, it_is == CAT, new_secret(), consent, comment or "")
+            predictor = self._serving.predictor
+            shown = judged(predictor.predict(photo), photo, model_of(predictor))
+            code, _ = self._store(shown, it_is == CAT, consent, comment or "")
         except (FeedbackError, PhotoError) as error:
             raise gr.Error(str(error), print_exception=False) from error
         return {"id": code.replace("-", "")[:16], "receipt": code}
@@ -151,35 +153,30 @@ class Desk:
             raise gr.Error(failed, print_exception=False)
         return {"message": said}
 
-    def _store(
-        self,
-        photo: str | bytes,
-        verdict: Verdict,
-        says_cat: bool,
-        secret: str,
-        consent: str,
-        comment: str,
-    ) -> tuple[str, str]:
+    def _store(self, shown: Judged, says_cat: bool, consent: str, comment: str) -> tuple[str, str]:
         """Store a flag; return its receipt code and the words of thanks.
 
         Raises:
             FeedbackError: it could not be stored; the message says why.
         """
-        numbers, picture, gone = self._take(photo, consent)
-        sha256 = self._predictor.bundle.manifest["model"]["sha256"]
-        flag = Flag(verdict, sha256, says_cat, secret, comment, consent, numbers, picture)
-        code = receipt(self._outbox.add(flag), secret)
+        numbers, picture, gone = self._take(shown, consent)
+        flag = Flag(shown.verdict, shown.model, says_cat, shown.secret, comment, consent, numbers, picture)
+        code = receipt(self._outbox.add(flag), shown.secret)
         self._wake()
-        kept = {ANSWER: words.THANKS, NUMBERS: words.THANKS_WITH_NUMBERS, PHOTO: words.THANKS_WITH_PHOTO}
-        return code, words.THANKS_PHOTO_GONE if gone else kept[consent]
+        kept = PHOTO if picture is not None else ANSWER if numbers is None else NUMBERS
+        said = {ANSWER: words.THANKS, NUMBERS: words.THANKS_WITH_NUMBERS, PHOTO: words.THANKS_WITH_PHOTO}
+        return code, words.THANKS_PHOTO_GONE if gone else said[kept]
 
-    def _take(self, photo: str | bytes, consent: str) -> tuple[np.ndarray | None, Image.Image | None, bool]:
+    def _take(self, shown: Judged, consent: str) -> tuple[np.ndarray | None, Image.Image | None, bool]:
         """Return the numbers and the picture as far as agreed to, and whether the photo is gone already."""
         if consent == ANSWER:
             return None, None, False
+        predictor = self._serving.predictor
         try:
-            picture = decode(photo, self._predictor.limits, PHOTO_SIDE) if consent == PHOTO else None
-            return self._predictor.embedding(photo), picture, False
+            picture = decode(shown.photo, predictor.limits, PHOTO_SIDE) if consent == PHOTO else None
+            # A model that was exchanged since describes photos in other numbers than the one that answered.
+            same = model_of(predictor) == shown.model
+            return predictor.embedding(shown.photo) if same else None, picture, False
         except PhotoError:
             return None, None, True
 
@@ -191,6 +188,11 @@ class Desk:
             return "", str(error)
         self._wake()
         return words.DELETED if found else words.DELETION_NOTED, ""
+
+
+def model_of(predictor: Predictor) -> str:
+    """Return the SHA-256 of the model's file."""
+    return predictor.bundle.manifest["model"]["sha256"]
 
 
 def row(verdict: Verdict | None) -> tuple[Any, ...]:

@@ -35,7 +35,7 @@ class Watcher:
         if frame is None:
             return HINT
         try:
-            explanation = self._predictor.explain(frame, budget=0)
+            explanation = self._predictor.explain(frame, budget=0, counted=False)
         except PhotoError as error:
             return words.refused(str(error))
         said = html.escape(explanation.sentence)

@@ -11,7 +11,7 @@ import gradio as gr
 
 from cat_model import drift
 from cat_model.delivery import Delivery
-from cat_model.traffic import EDGES, TIMES_MS, Aggregate, Traffic
+from cat_model.traffic import EDGES, TIMES_MS, Aggregate
 
 ATTEMPTS, PAUSE_S = 5, 60.0
 """So many wrong passwords, whoever sent them, and none is looked at for so long."""
@@ -26,7 +26,7 @@ class Office:
         self,
         password: str,
         bundle: Path,
-        traffic: Traffic,
+        blocks: Callable[[], Sequence[Aggregate]],
         delivery: Delivery,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -35,13 +35,13 @@ class Office:
         Args:
             password: that opens it.
             bundle: folder of the bundle that is served.
-            traffic: counts of the photos that were judged.
+            blocks: returns the counts of the photos that were judged, block by block.
             delivery: of feedback.
             clock: seconds that only go up.
         """
         self._password = password.encode()
         self._bundle = bundle
-        self._traffic = traffic
+        self._blocks = blocks
         self._delivery = delivery
         self._clock = clock
         self._lock = threading.Lock()
@@ -78,7 +78,7 @@ class Office:
         return f"<h3>Feedback</h3>{_table(rows.items())}"
 
     def _drift(self) -> str:
-        blocks = self._traffic.blocks
+        blocks = self._blocks()
         try:
             found = drift.judge(blocks, drift.read_reference(self._bundle))
         except drift.DriftError as error:

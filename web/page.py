@@ -7,17 +7,18 @@ from typing import Any
 
 import gradio as gr
 
-from cat_model import Explanation, PhotoError, Predictor, Verdict
+from cat_model import Explanation, PhotoError, Verdict
 from cat_model.predict import EXPLAIN_BUDGET
+from cat_model.serving import Serving
 from web import flags, why, words
 
 
 class Page:
     """What the page does with photos, for one predictor."""
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, serving: Serving) -> None:
         """Remember who judges."""
-        self._predictor = predictor
+        self._serving = serving
         self._warm_up: threading.Thread | None = None
 
     def predict(self, photo: str | bytes | None) -> dict[str, float | bool | str]:
@@ -47,7 +48,7 @@ class Page:
         if budget not in (0, *why.BUDGETS):
             raise gr.Error(why.BUDGET_REFUSED, print_exception=False)
         try:
-            explanation = self._predictor.explain(require(photo), int(budget))
+            explanation = self._serving.explain(require(photo), int(budget))
         except PhotoError as error:
             raise gr.Error(str(error), print_exception=False) from error
         return why.as_json(explanation)
@@ -57,16 +58,17 @@ class Page:
         if photo is None:
             return words.IDLE, gr.update(visible=False), None, *flags.row(None), *why.parts(None)
         try:
-            explanation = self._predictor.explain(photo, budget=0)
+            predictor = self._serving.predictor
+            explanation = predictor.explain(photo, budget=0)
         except PhotoError as error:
             refused = words.refused(str(error))
             return refused, gr.update(visible=False), None, *flags.row(None), *why.parts(None)
         verdict = explanation.verdict
-        judged = flags.judged(verdict, photo)
+        judged = flags.judged(verdict, photo, flags.model_of(predictor))
         bars = gr.update(value=words.shares(verdict), visible=True)
         panel = words.verdict_panel(verdict)
         if self._warm_up is None:  # not before the first answer: that one is as quick as it was
-            self._warm_up = why.warm_up(self._predictor)
+            self._warm_up = why.warm_up(self._serving)
         return panel, bars, judged, *flags.row(verdict), *why.parts(explanation)
 
     def look_closer(self, judged: flags.Judged | None) -> Iterator[tuple[Any, ...]]:
@@ -75,7 +77,7 @@ class Page:
             yield *why.closer_done(None), why.note(words.FORGOTTEN)
             return
         try:
-            for step in why.steps(self._predictor, judged.photo):
+            for step in why.steps(self._serving, judged.photo):
                 if isinstance(step, Explanation):
                     yield *why.closer_done(step), why.note()
                 else:
@@ -85,7 +87,7 @@ class Page:
 
     def _verdict_or_error(self, photo: str | bytes | None) -> Verdict:
         try:
-            return self._predictor.predict(require(photo))
+            return self._serving.predict(require(photo))
         except PhotoError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

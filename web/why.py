@@ -139,7 +139,9 @@ def steps(predictor: Predictor, photo: str) -> Iterator[float | Explanation]:
         done = part
 
     pool = ThreadPoolExecutor(1)
-    working: Future[Explanation] = pool.submit(predictor.explain, photo, on_progress=on_progress)
+    working: Future[Explanation] = pool.submit(
+        predictor.explain, photo, on_progress=on_progress, counted=False
+    )
     try:
         while not wait([working], TICK_S).done:
             yield done
@@ -154,7 +156,7 @@ def warm_up(predictor: Predictor) -> threading.Thread:
 
     def work() -> None:
         with suppress(PhotoError):
-            predictor.explain(np.zeros((32, 32, 3), np.uint8), LEAST_BUDGET)
+            predictor.explain(np.zeros((32, 32, 3), np.uint8), LEAST_BUDGET, counted=False)
 
     thread = threading.Thread(target=work, name="warm-up", daemon=True)
     thread.start()

@@ -45,9 +45,23 @@ def panel(kind: str, headline: str, detail: str = "") -> str:
 
 IDLE = panel("idle", "Your answer appears here")
 LOOKING = panel("idle", "Looking …")
-BUSY = panel(
-    "wrong", "I could not look at it", "Many visitors are waiting, or the connection broke. Try again."
-)
+LOST = "The connection broke, or many visitors are waiting. Try again."
+BUSY = panel("wrong", "I could not look at it", LOST)
+TOO_BIG = "That is more than this page takes at once. Please send a smaller photo."
+
+
+def busy(waiting: int) -> str:
+    """Return why a photo was not looked at, now that so many wait."""
+    if not waiting:
+        return "The connection broke for a moment. Try again."
+    visitors = "1 visitor is" if waiting == 1 else f"{waiting} visitors are"
+    return f"I am busy: {visitors} before you. Try again in a moment."
+
+
+def too_fast(seconds: float) -> str:
+    """Return what a visitor is told who asks faster than others can."""
+    unit = "second" if seconds <= 1 else "seconds"
+    return f"You are quicker than I am, and others wait too. Please go on in {max(1, round(seconds))} {unit}."
 
 
 def refused(reason: str) -> str:

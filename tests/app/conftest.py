@@ -77,7 +77,7 @@ def running(folder: Path, **settings: object) -> Iterator[Server]:
 
 def _answers(address: str) -> bool:
     try:
-        return httpx.get(address, timeout=5).status_code == 200
+        return httpx.get(f"{address}/health", timeout=5).status_code == 200
     except httpx.TransportError:
         return False
 

@@ -36,6 +36,7 @@ def small_page(tmp_path):
     """A page in this process for one photo at a time and two that wait."""
     import app
     from cat_model.settings import Settings
+    from web import server
 
     settings = replace(
         Settings.from_env(),
@@ -45,9 +46,9 @@ def small_page(tmp_path):
         queue=2,
         open_browser=False,
     )
-    blocks = app.create_app(settings)
-    yield app.serve(blocks, settings), settings
-    blocks.close(verbose=False)
+    site = app.create_app(settings)
+    yield server.serve(site, settings, app.ON_LOAD), settings
+    site.blocks.close(verbose=False)
 
 
 def fill(address, photo):
@@ -70,7 +71,7 @@ def test_a_busy_page_says_so_and_drops_the_old_verdict(gate, small_page, visit, 
     fill(address, examples / "coffee.jpg")
     page.get_by_role("button", name="An astronaut", exact=True).click()
     page.locator(".verdict.wrong").wait_for()
-    assert "Try again" in page.inner_text("#answer")
+    assert "2 visitors are before you. Try again" in page.inner_text("#answer")
     assert page.locator("#right").is_disabled()
 
 

@@ -26,10 +26,11 @@ class OneMind:
 
     def __init__(self, verdict):
         self.verdict = verdict
+        self.predictor = self
 
     def explain(self, _, budget):
         values = np.ones((14, 14))
-        return Explanation(values, 0.0, self.verdict, Image.new("RGB", (64, 48)), budget)
+        return Explanation(values, 0.0, self.verdict, Image.new("RGB", (64, 48)), budget, numbers())
 
     def embedding(self, photo):
         decode(photo)

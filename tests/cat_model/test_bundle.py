@@ -5,9 +5,12 @@ import stat
 import threading
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from cat_model import bundle
-from cat_model.bundle import Bundle, BundleError, sha256, write
+from cat_model import bundle, signature
+from cat_model.bundle import Bundle, BundleError, previous, roll_back, sha256, write
+from cat_model.golden import Golden
 
 
 def files(name="first", **changes):
@@ -84,10 +87,10 @@ def test_a_truncated_model_is_found_with_both_sizes(folder):
     assert "5000" in sentence
 
 
-@pytest.mark.parametrize("schema", [0, 2, "1", None])
+@pytest.mark.parametrize("schema", [0, 3, "1", None])
 def test_another_schema_is_refused_by_its_number(folder, schema):
     (folder / "manifest.json").write_bytes(files(schema=schema)["manifest.json"])
-    assert f"schema {schema}; this program reads schema 1" in refusal(folder)
+    assert f"schema {schema}; this program reads schemas 1 and 2" in refusal(folder)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"no json", b"\xff\xfe\x00", b'{"schema": 1'])
@@ -162,7 +165,8 @@ def test_write_replaces_everything_and_leaves_nothing_else(folder, way):
     new = files("second") | {"MODEL_CARD.md": b"# Card", "reference.json": b"{}"}
     assert write(folder, new).version == "second"
     assert content(folder) == new
-    assert [p.name for p in folder.parent.iterdir()] == ["bundle"]
+    assert sorted(p.name for p in folder.parent.iterdir()) == ["bundle", "bundle.previous"]
+    assert content(previous(folder)) == files() | {"stale.json": b"of the old one"}
 
 
 def test_what_is_written_may_be_read_by_the_user_who_serves_it(folder):
@@ -176,7 +180,7 @@ def test_a_link_goes_on_pointing_to_the_bundle(folder, way):
     write(link, files("second"))
     assert link.is_symlink()
     assert Bundle.read(link).version == Bundle.read(folder).version == "second"
-    assert sorted(p.name for p in folder.parent.iterdir()) == ["bundle", "current"]
+    assert sorted(p.name for p in folder.parent.iterdir()) == ["bundle", "bundle.previous", "current"]
 
 
 def test_readers_never_see_a_mixture(folder):
@@ -206,7 +210,7 @@ def test_readers_never_see_a_mixture(folder):
             reader.join()
     assert failures == []
     assert seen == {"lions", "tiger"}
-    assert [p.name for p in folder.parent.iterdir()] == ["bundle"]
+    assert sorted(p.name for p in folder.parent.iterdir()) == ["bundle", "bundle.previous"]
 
 
 def test_a_swap_between_two_files_of_one_read_is_noticed(folder, monkeypatch):
@@ -292,3 +296,69 @@ def test_linux_exchanges_in_one_step(folder, tmp_path):
     assert bundle._exchange(folder, other)
     assert list(folder.iterdir()) == []
     assert Bundle.read(other).version == "first"
+
+
+def test_a_rollback_brings_the_one_before_back_and_again_forth(folder, way):
+    first, second = files(), files("second")
+    write(folder, second)
+    assert roll_back(folder).version == "first"
+    assert (content(folder), content(previous(folder))) == (first, second)
+    assert roll_back(folder).version == "second"
+    write(folder, files("third"))
+    assert content(previous(folder)) == second
+    assert sorted(p.name for p in folder.parent.iterdir()) == ["bundle", "bundle.previous"]
+
+
+def test_a_rollback_to_nothing_or_to_a_damaged_bundle_changes_nothing(folder):
+    with pytest.raises(BundleError, match=r"bundle\.previous"):
+        roll_back(folder)
+    write(folder, files("second"))
+    (previous(folder) / "model.tflite").write_bytes(b"damaged")
+    before = content(folder.parent)
+    with pytest.raises(BundleError, match="7 bytes"):
+        roll_back(folder)
+    assert content(folder.parent) == before
+
+
+GOLDEN = [{"picture": 3, "probability": 0.5, "embedding": [1.0, 2.0]}]
+
+
+def test_golden_pictures_are_read_and_belong_to_the_present_schema(folder):
+    assert Bundle.read(folder).golden == ()
+    write(folder, files("second", schema=2, golden=GOLDEN))
+    assert Bundle.read(folder).golden == (Golden(3, 0.5, (1.0, 2.0)),)
+    for changes, words in (({}, "lacks 'golden'"), ({"golden": []}, "no golden pictures")):
+        (folder / "manifest.json").write_bytes(files("second", schema=2, **changes)["manifest.json"])
+        assert words in refusal(folder)
+
+
+def test_a_bundle_must_be_signed_by_the_key_that_is_asked_for(folder):
+    mine, theirs = (
+        Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        for _ in range(2)
+    )
+    signed, key = signature.sign(files()["manifest.json"], mine)
+    with pytest.raises(BundleError, match="not signed"):
+        Bundle.read(folder, key)
+    (folder / "manifest.sig").write_bytes(signed)
+    assert Bundle.read(folder, key) == Bundle.read(folder)
+    with pytest.raises(BundleError, match="does not fit"):
+        Bundle.read(folder, signature.sign(b"", theirs)[1])
+    (folder / "manifest.json").write_bytes(files(threshold=0.6)["manifest.json"])
+    assert Bundle.read(folder).threshold == 0.6
+    with pytest.raises(BundleError, match="does not fit"):
+        Bundle.read(folder, key)
+    (folder / "manifest.sig").write_bytes(b"nonsense")
+    with pytest.raises(BundleError, match="does not fit"):
+        Bundle.read(folder, key)
+    for wrong in ("", "short", signed.decode()):
+        with pytest.raises(BundleError, match="CAT_BUNDLE_PUBLIC_KEY must be 32 bytes"):
+            Bundle.read(folder, wrong)
+
+
+@pytest.mark.parametrize(
+    "key", [b"", b"no key", b"-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----"]
+)
+def test_only_an_ed25519_key_signs(key):
+    with pytest.raises(signature.SignatureError, match="Ed25519 key in PEM"):
+        signature.sign(b"", key)

@@ -46,9 +46,10 @@ def test_nothing_is_written_or_shown_before_a_block_is_full(tmp_path):
     traffic = Traffic(tmp_path / "feedback", "a" * 64)
     for probability, embedding in zip(*photos(BLOCK - 1), strict=True):
         traffic.saw(np.array([probability]), embedding[None])
-    traffic.refused()
-    traffic.took(0.004)
-    traffic.took(9.0)
+    traffic.refused("format")
+    traffic.took("inference", 0.004)
+    traffic.took("inference", 9.0)
+    traffic.took("decode", 9.0)
     assert traffic.blocks == ()
     assert not (tmp_path / "feedback").exists()
     traffic.saw(*photos(1))
@@ -101,9 +102,10 @@ def test_a_full_disk_is_logged_and_counting_goes_on(tmp_path, caplog):
     assert len(traffic.blocks) == 1
 
 
-def test_the_predictor_tells_its_watcher_of_every_photo(predictor, examples):
+def test_the_predictor_tells_its_observers_of_every_photo(predictor, examples):
     watched = load(predictor.bundle.folder)
-    watched.watcher = counter = Counter()
+    counter = Counter()
+    watched.observers = (counter,)
     verdict = watched.predict(examples / "chelsea.jpg")
     with pytest.raises(PhotoError):
         watched.predict(b"no photo")

@@ -1,0 +1,55 @@
+"""A phone's 12-megapixel photo to its verdict, decoded at reduced scale and whole.
+
+`python -m benchmarks.decode` prints the median of each, in milliseconds on this machine, and their ratio,
+which should stay below one third.
+"""
+
+import argparse
+import io
+import statistics
+import time
+
+import numpy as np
+from PIL import Image
+
+import cat_model
+from cat_model.photo import decode
+
+SIZE = (4000, 3000)
+EXAMPLE = "examples/chelsea.jpg"
+
+
+def phone_photo() -> bytes:
+    """Return a JPEG of 12 megapixels with the grain that makes phones' files some 3 MB."""
+    big = np.asarray(Image.open(EXAMPLE).resize(SIZE, Image.Resampling.BICUBIC), np.int16)
+    grain = np.random.default_rng(0).normal(0, 4, big.shape)
+    file = io.BytesIO()
+    Image.fromarray(np.clip(big + grain, 0, 255).astype(np.uint8)).save(file, "JPEG", quality=85)
+    return file.getvalue()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=20)
+    rounds = parser.parse_args().rounds
+    predictor, data = cat_model.load(), phone_photo()
+    ways = {
+        "reduced": lambda: predictor.predict(data),
+        "whole": lambda: predictor.predict(decode(data)),
+    }
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds + 1):
+        for name, judge in ways.items():
+            began = time.perf_counter()
+            judge()
+            taken[name].append(1000 * (time.perf_counter() - began))
+    medians = {name: statistics.median(values[1:]) for name, values in taken.items()}
+    print(f"a JPEG of {SIZE[0]} × {SIZE[1]} pixels, {len(data) / 1e6:.1f} MB")
+    for name, median in medians.items():
+        print(f"{name:8} median {median:.1f} ms")
+    print(f"ratio    {medians['reduced'] / medians['whole']:.2f}")
+
+
+if __name__ == "__main__":
+    main()

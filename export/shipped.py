@@ -1,0 +1,53 @@
+"""What is done to a bundle that is already there: sign it, add golden pictures, bring back the one before."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from cat_model import bundle, golden, signature
+from cat_model.bundle import MANIFEST, MODEL, SCHEMA, Bundle
+from cat_model.predict import Predictor
+
+
+def roll_back(target: Path) -> str:
+    """Bring back the bundle that the present one replaced; return a sentence for the person who asked.
+
+    Raises:
+        BundleError: there is none, or it cannot be served; nothing has changed.
+    """
+    Predictor(Bundle.read(bundle.previous(target.resolve())))
+    return f"{target} holds {bundle.roll_back(target).version} again."
+
+
+def sign(target: Path, key: Path) -> str:
+    """Sign a bundle; return a sentence with the public key.
+
+    Raises:
+        BundleError: it is no valid bundle.
+        SignatureError: the key cannot be used.
+        OSError: the key cannot be read or the bundle not be written.
+    """
+    files = _files(Bundle.read(target))
+    files[signature.SIGNATURE], public = signature.sign(files[MANIFEST], key.read_bytes())
+    version = bundle.write(target, files).version
+    return f"{target} ({version}) is signed. Ask for it: CAT_BUNDLE_PUBLIC_KEY={public}"
+
+
+def add_golden(target: Path) -> str:
+    """Record what a bundle's model answers about golden pictures; a signature, which no longer fits, goes.
+
+    Raises:
+        BundleError: it is no valid bundle.
+        ModelError: its model cannot be served.
+    """
+    old = Bundle.read(target)
+    recorded = [dataclasses.asdict(each) for each in golden.record(old.model)]
+    manifest = dict(old.manifest) | {"schema": SCHEMA, "golden": recorded}
+    files = _files(old) | {MANIFEST: json.dumps(manifest, indent=1).encode() + b"\n"}
+    files.pop(signature.SIGNATURE, None)
+    return f"{target} ({bundle.write(target, files).version}) has {len(recorded)} golden pictures."
+
+
+def _files(old: Bundle) -> dict[str, bytes]:
+    files = {path.name: path.read_bytes() for path in old.folder.iterdir() if path.is_file()}
+    return files | {MODEL: old.model}

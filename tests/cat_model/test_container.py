@@ -1,0 +1,88 @@
+"""Of a file only what its first picture needs goes to a decoder; what is left shows the same pixels."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cat_model.container import ContainerError, first_picture
+from cat_model.photo import Limits, PhotoError, decode
+from tests.fuzz_photo import healthy
+from tests.pictures import encoded
+
+FRAMES = 3
+
+
+@pytest.mark.parametrize(
+    ("form", "data"), [(form, data) for form, files in healthy().items() for data in files]
+)
+def test_the_first_picture_has_the_same_pixels(form, data):
+    before = Image.open(io.BytesIO(data))
+    after = Image.open(io.BytesIO(first_picture(data, FRAMES).data))
+    assert np.array_equal(np.asarray(after.convert("RGBA")), np.asarray(before.convert("RGBA")))
+    assert after.format == ("JPEG" if before.format == "MPO" else form)
+    if form != "AVIF":
+        assert getattr(after, "n_frames", 1) == 1
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "AVIF"])
+def test_no_metadata_goes_on(form):
+    exif = Image.Exif()
+    exif[0x010E] = "SECRET"
+    options = {"exif": exif.tobytes()} | ({} if form == "PNG" else {"xmp": b"<x>SECRET</x>"})
+    data = encoded(Image.new("RGB", (60, 40)), form, icc_profile=b"SECRET" * 9, **options)
+    assert b"SECRET" in data
+    kept = first_picture(data, FRAMES).data
+    if form == "AVIF":  # its parts are found by their places, so they stay; nobody finds the EXIF any more
+        assert "exif" not in Image.open(io.BytesIO(kept)).info
+    else:
+        assert b"SECRET" not in kept
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP"])
+def test_the_orientation_is_read_without_a_decoder(form, order):
+    exif = Image.Exif()
+    exif.endian = order
+    exif[0x010E], exif[0x0112] = "words before it", 8
+    data = encoded(Image.new("RGB", (60, 40)), form, exif=exif.tobytes())
+    assert first_picture(data, FRAMES).orientation == 8
+    assert decode(data).size == (40, 60)
+
+
+def test_only_a_jpeg_in_one_pass_is_one():
+    photo = Image.new("RGB", (60, 40))
+    assert first_picture(encoded(photo, "JPEG"), FRAMES).in_one_pass
+    thumbnail = Image.Exif()
+    thumbnail[0x010E] = encoded(photo, "JPEG", progressive=True)
+    assert first_picture(encoded(photo, "JPEG", exif=thumbnail.tobytes()), FRAMES).in_one_pass
+    assert not first_picture(encoded(photo, "JPEG", progressive=True), FRAMES).in_one_pass
+    assert not first_picture(encoded(photo, "PNG"), FRAMES).in_one_pass
+
+
+def test_a_big_picture_that_is_decoded_whole_is_refused_and_a_plain_jpeg_is_not():
+    photo, limits = Image.new("RGB", (60, 40)), Limits(pixels_whole=2000)
+    assert decode(encoded(photo, "JPEG"), limits).size == (60, 40)
+    for form, options in (("PNG", {}), ("WEBP", {}), ("AVIF", {}), ("JPEG", {"progressive": True})):
+        with pytest.raises(PhotoError, match=r"60 × 40 pixels.*more of a plain JPEG"):
+            decode(encoded(photo, form, **options), limits)
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG", "AVIF"])
+def test_an_animation_of_too_many_frames_is_refused(form):
+    frames = [Image.effect_noise((32, 32), 50 + k).convert("RGB") for k in range(5)]
+    data = encoded(frames[0], form, save_all=True, append_images=frames[1:])
+    assert decode(data, Limits(frames=5)).size == (32, 32)
+    with pytest.raises(PhotoError, match="more than 4 pictures"):
+        decode(data, Limits(frames=4))
+
+
+def test_files_of_other_kinds_stay_as_they_are():
+    for data in (b"", b"words", b"RIFF", b"\0\0\0\0ftyp", b"BM"):
+        assert first_picture(data, FRAMES).data == data
+
+
+def test_what_is_refused_says_so_in_a_sentence():
+    with pytest.raises(ContainerError, match=r"^This .*\.$"):
+        first_picture(b"GIF89a" + bytes(7) + bytes(600_000), FRAMES)

@@ -1,0 +1,96 @@
+"""The shipped bundle answers the same in every interpreter that may serve it.
+
+tflite-runtime needs Python 3.11 and NumPy 1, so it gets an environment of its own, made
+once: `.cache/tflite`.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from cat_model import Predictor, runtime
+from cat_model.bundle import Bundle
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = ROOT / ".cache" / "tflite"
+PACKAGES = ("tflite-runtime==2.14.0", "numpy<2", "pillow")
+EVERY = 12
+"""One photo in so many is asked about: all of them take minutes in tflite-runtime."""
+CLOSE = 0.02
+
+
+@pytest.fixture(scope="session")
+def old_python() -> Path:
+    """A Python 3.11 with tflite-runtime 2.14.0, or a skip that says why there is none."""
+    python, done = ENVIRONMENT / "bin" / "python", ENVIRONMENT / "installed.json"
+    if done.exists() and json.loads(done.read_text()) == list(PACKAGES):
+        return python
+    if sys.platform != "linux":
+        pytest.skip("tflite-runtime 2.14.0 has wheels for Linux only.")
+    base = sys.executable if sys.version_info[:2] == (3, 11) else shutil.which("python3.11")
+    if not base:
+        pytest.skip("tflite-runtime 2.14.0 needs Python 3.11: there is no python3.11 here.")
+    shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+    if base == sys.executable:
+        venv.create(ENVIRONMENT, with_pip=True)
+    else:
+        subprocess.run([base, "-m", "venv", ENVIRONMENT], check=True)
+    installed = subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", "--only-binary=:all:", *PACKAGES],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if installed.returncode:
+        pytest.skip(f"tflite-runtime 2.14.0 cannot be had: {installed.stderr.strip().splitlines()[-1]}")
+    done.write_text(json.dumps(PACKAGES))
+    return python
+
+
+@pytest.fixture(scope="session")
+def photos(request, examples) -> list[Path]:
+    """Photos that nothing was trained on, where there are any, and the examples."""
+    try:
+        wild = request.getfixturevalue("shared_part")("photos/wild")
+    except pytest.skip.Exception:
+        wild = examples
+    return sorted(examples.glob("*.jpg")) + sorted(p for p in wild.rglob("*") if p.is_file())[::EVERY]
+
+
+@pytest.fixture(scope="session")
+def answers(photos):
+    return [Predictor(Bundle.read()).predict(photo) for photo in photos]
+
+
+def assert_same(answers, others):
+    """Probabilities are close, and a label differs only where rounding carries one over its border."""
+    low, high = Bundle.read().unsure
+    assert len(answers) == len(others) > 2
+    for ours, theirs in zip(answers, others, strict=True):
+        assert theirs["probability"] == pytest.approx(ours.probability, abs=CLOSE)
+        if theirs["label"] != ours.label:
+            assert min(abs(ours.probability - low), abs(ours.probability - high)) <= CLOSE
+        assert theirs["model_version"] == ours.model_version
+
+
+def test_tensorflows_interpreter_answers_the_same(photos, answers, monkeypatch):
+    import tensorflow as tf
+
+    monkeypatch.setattr(runtime, "_interpreter_class", lambda: tf.lite.Interpreter)
+    theirs = Predictor(Bundle.read())
+    assert type(theirs._runtime._idle.queue[0]._tflite) is tf.lite.Interpreter
+    assert_same(answers, [vars(theirs.predict(photo)) for photo in photos])
+
+
+def test_tflite_runtime_answers_the_same(old_python, photos, answers):
+    imported = "import tflite_runtime, numpy, sys; sys.exit(numpy.__version__ >= '2')"
+    assert subprocess.run([old_python, "-c", imported], check=False).returncode == 0
+    asked = [old_python, "-m", "cat_model", "--json", *photos]
+    said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    assert_same(answers, [json.loads(line) for line in said.stdout.splitlines()])

@@ -1,0 +1,161 @@
+"""What the page's shield lets through, turns away and says, without the page behind it."""
+
+import asyncio
+import json
+
+import httpx
+import pytest
+
+from web import shield
+from web.metrics import Metrics
+from web.shield import Log, Rate, Shield, kind, visitor
+
+MOST = 1000
+
+
+async def echo(scope, receive, send):
+    """An application that reads the whole body and answers with its length."""
+    total, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        total, more = total + len(message.get("body", b"")), message.get("more_body", False)
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(total).encode()})
+
+
+def ask(method, path, a_minute=0, behind_proxy=False, rate=None, metrics=None, **options):
+    """One request through the shield."""
+    shielded = Shield(echo, metrics or Metrics(), rate or Rate(a_minute), MOST, behind_proxy)
+
+    async def asked():
+        transport = httpx.ASGITransport(shielded)
+        async with httpx.AsyncClient(transport=transport, base_url="http://cat") as client:
+            return await client.request(method, path, **options)
+
+    return asyncio.run(asked())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/gradio_api/deep_link",
+        "/gradio_api/proxy=http://x",
+        "/gradio_api/vibe-edit",
+        "/gradio_api/dev/reload",
+        "/gradio_api/process_recording",
+        "/gradio_api/runs",
+        "/monitoring",
+        "/.git/config",
+        "/gradio_api//upload",
+        "/gradio_api/component_server",
+        "/file=/etc/passwd",
+        "/docs",
+        "/gradio_api",
+        "/GRADIO_API/upload",
+    ],
+)
+def test_what_the_page_does_not_need_is_not_there(path):
+    assert ask("GET", path).status_code == 404
+    assert ask("POST", path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/config", "/assets/x.js", "/gradio_api/upload", "/gradio_api/file=/x"]
+)
+def test_what_it_needs_is_let_through_with_headers(path):
+    answer = ask("GET", path)
+    assert answer.status_code == 200
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'self';" in policy
+    assert "frame-ancestors 'self'" in policy
+    assert "http" not in policy
+    assert "camera=(self)" in answer.headers["permissions-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "huggingface.co" in ask("GET", path, behind_proxy=True).headers["content-security-policy"]
+
+
+def test_refusals_have_the_headers_too():
+    assert "content-security-policy" in ask("GET", "/.env").headers
+
+
+def test_a_body_too_big_is_refused_whether_it_says_so_or_not():
+    assert ask("POST", "/gradio_api/upload", content=bytes(MOST)).text == str(MOST)
+    said = ask("POST", "/gradio_api/upload", content=bytes(MOST + 1))
+    assert said.status_code == 413
+    assert "smaller" in said.json()["detail"]
+
+    async def unsaid():
+        for _ in range(5):
+            yield bytes(MOST // 2)
+
+    metrics = Metrics()
+    with pytest.raises(AssertionError):  # the application was told that the visitor is gone: no answer
+        ask("POST", "/gradio_api/upload", content=unsaid(), metrics=metrics)
+    assert b'cat_refusals_total{cause="size"} 1.0' in metrics.text()
+
+
+def test_who_asks_too_fast_is_told_when_to_go_on(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(shield.time, "monotonic", lambda: now[0])
+    rate = Rate(a_minute=6)
+    post = "/gradio_api/queue/join"
+    assert [ask("POST", post, rate=rate).status_code for _ in range(7)] == [200] * 6 + [429]
+    answer = ask("POST", "/gradio_api/call/predict", rate=rate)
+    assert answer.headers["retry-after"] == "11"
+    assert "go on in 10 seconds" in answer.json()["detail"]
+    assert ask("GET", "/gradio_api/queue/data", rate=rate).status_code == 200
+    now[0] += 10
+    assert [ask("POST", post, rate=rate).status_code for _ in range(2)] == [200, 429]
+    now[0] += 3600
+    assert [ask("POST", post, rate=rate).status_code for _ in range(7)] == [200] * 6 + [429]
+
+
+def test_visitors_do_not_count_for_each_other_and_no_rate_is_none():
+    rate = Rate(1)
+    assert rate.ask("10.0.0.1") == 0 < rate.ask("10.0.0.1") <= 60
+    assert rate.ask("10.0.0.2") == 0
+    assert rate.wait("10.0.0.3") == rate.ask("10.0.0.3") == 0
+    assert [Rate(0).ask("x") for _ in range(9)] == [0] * 9
+
+
+def test_no_address_is_kept_and_not_all_of_many(monkeypatch):
+    monkeypatch.setattr(shield, "VISITORS", 50)
+    rate = Rate(5)
+    for number in range(200):
+        rate.ask(f"10.9.8.{number}")
+    assert len(rate._left) == 50
+    assert "10.9.8" not in repr(rate)
+    assert all(b"10.9.8" not in key for key in rate._left)
+    assert Rate(5)._hash("x") != rate._hash("x")
+
+
+def test_behind_a_proxy_the_last_address_counts():
+    scope = {"client": ("10.1.1.1", 5), "headers": [(b"x-forwarded-for", b"made-up, 1.2.3.4")]}
+    assert visitor(scope, behind_proxy=True) == "1.2.3.4"
+    assert visitor(scope, behind_proxy=False) == "10.1.1.1"
+    assert visitor({"client": None, "headers": []}, behind_proxy=True) == ""
+
+
+def test_the_log_has_one_line_and_nothing_of_the_visitor(capsys):
+    metrics = Metrics()
+    logged = Log(Shield(echo, metrics, Rate(0), MOST, False), metrics)
+
+    async def asked():
+        transport = httpx.ASGITransport(logged, client=("10.9.8.7", 5))
+        async with httpx.AsyncClient(transport=transport, base_url="http://cat") as client:
+            path = "/gradio_api/file=/tmp/gradio/0123/my-face.jpg?name=Ann"
+            await client.get(path, headers={"User-Agent": "secret"})
+
+    asyncio.run(asked())
+    (line,) = capsys.readouterr().out.splitlines()
+    said = json.loads(line)
+    assert (said["method"], said["route"], said["status"]) == ("GET", "file", 200)
+    assert set(said) == {"at", "method", "route", "status", "ms"}
+    assert b'cat_requests_total{route="file",status="200"} 1.0' in metrics.text()
+
+
+def test_kinds_are_few():
+    assert kind("/anything/else") == kind("/gradio_api/anything") == "other"
+    assert kind("/") == "page"

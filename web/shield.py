@@ -1,0 +1,226 @@
+"""What stands between strangers and the page: which requests are taken, how many, how big, with what headers.
+
+ASGI middleware around everything Gradio serves. Gradio 6.31 offers more than this page needs (files written
+at a visitor's request, a proxy, developers' routes); only what is needed is let through.
+"""
+
+import hashlib
+import json
+import secrets
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from threading import Lock
+
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from web import words
+from web.metrics import Metrics
+
+PAGES = {
+    "", "assets", "busy", "config", "favicon.ico", "health", "login", "login_check", "logout",
+    "manifest.json", "metrics", "robots.txt", "static", "svelte", "theme.css",
+}  # fmt: skip
+API = {
+    "app_id", "call", "cancel", "heartbeat", "info", "login_check", "openapi.json", "queue", "reset", "run",
+    "startup-events", "stream", "theme.css", "upload", "upload_progress", "user",
+}  # fmt: skip
+"""The first names of paths that are let through: at the root, and below /gradio_api/."""
+QUESTIONS = {"queue", "call", "run", "upload"}
+"""What counts towards a visitor's rate when it is posted."""
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=(), payment=(), usb=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+POLICY = {
+    "default-src": "'self'",
+    # Gradio writes its configuration into the page and makes functions of the js=… texts.
+    "script-src": "'self' 'unsafe-inline' 'unsafe-eval'",
+    "style-src": "'self' 'unsafe-inline'",
+    "img-src": "'self' data: blob:",
+    "media-src": "'self' data: blob:",  # the camera's picture
+    "font-src": "'self' data:",
+    "connect-src": "'self' data: blob:",
+    "worker-src": "'self' blob:",
+    "object-src": "'none'",
+    "base-uri": "'self'",
+    "form-action": "'self'",
+}
+VISITORS = 10_000
+BODY_OVERHEAD = 1_000_000
+
+
+def kind(path: str) -> str:
+    """Return what a request is for, without anything that a visitor chose: "upload", "call", "assets" …"""
+    first, _, rest = path.lstrip("/").partition("/")
+    if first != "gradio_api":
+        return (first or "page") if first in PAGES else "other"
+    name = rest.partition("/")[0]
+    if name.startswith("file="):
+        return "file"
+    return name if name in API else "other"
+
+
+@dataclass
+class Rate:
+    """How many questions each visitor may ask: a bucket of tokens that fills as time goes by.
+
+    Addresses are not kept: a visitor is the hash of one with a salt that is made at start and never leaves
+    the memory. Time is monotonic: a clock that jumps changes nothing.
+
+    Attributes:
+        a_minute: questions a visitor may ask in a minute, and at once after a minute of silence; 0 for any.
+    """
+
+    a_minute: int
+    _salt: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    _left: OrderedDict[bytes, tuple[float, float]] = field(default_factory=OrderedDict, repr=False)
+    _lock: Lock = field(default_factory=Lock, repr=False)
+
+    def ask(self, address: str) -> float:
+        """Take a token; return 0, or the seconds until there is one."""
+        return self._take(address, 1)
+
+    def wait(self, address: str) -> float:
+        """Return the seconds until this visitor may ask, and take nothing."""
+        return self._take(address, 0)
+
+    def _take(self, address: str, tokens: int) -> float:
+        if not self.a_minute:
+            return 0
+        visitor, now = self._hash(address), time.monotonic()
+        with self._lock:
+            left, then = self._left.pop(visitor, (float(self.a_minute), now))
+            left = min(self.a_minute, left + (now - then) * self.a_minute / 60)
+            enough = left >= 1
+            self._left[visitor] = (left - tokens if enough else left, now)
+            if len(self._left) > VISITORS:
+                self._left.popitem(last=False)  # who was silent longest has a full bucket anyway
+        return 0 if enough else (1 - left) * 60 / self.a_minute
+
+    def _hash(self, address: str) -> bytes:
+        return hashlib.blake2b(address.encode(), key=self._salt, digest_size=16).digest()
+
+
+class Shield:
+    """The ASGI middleware."""
+
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, rate: Rate, most_bytes: int, behind_proxy: bool
+    ) -> None:
+        """Stand before an application.
+
+        Args:
+            app: whatever serves the page.
+            metrics: counts what is refused here.
+            rate: how many questions a visitor may ask.
+            most_bytes: of the body of a request.
+            behind_proxy: whether the last address of X-Forwarded-For is the visitor's, as on a Space, and the
+                page is shown in a frame of huggingface.co.
+        """
+        self._app = app
+        self._metrics = metrics
+        self._rate = rate
+        self._most_bytes = most_bytes
+        self._behind_proxy = behind_proxy
+        frames = "'self' https://huggingface.co https://*.hf.space" if behind_proxy else "'self'"
+        policy = "; ".join(
+            f"{name} {value}" for name, value in (POLICY | {"frame-ancestors": frames}).items()
+        )
+        headers = HEADERS | {"Content-Security-Policy": policy}
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it here."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
+            return  # the page uses no web sockets
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *self._headers]
+            await send(message)
+
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await refusal(scope, receive, with_headers)
+            return
+        await self._app(scope, self._bounded(receive), with_headers)
+
+    def _refusal(self, scope: Scope) -> JSONResponse | PlainTextResponse | None:
+        what = kind(scope["path"])
+        if what == "other":
+            return PlainTextResponse("Not found", 404)
+        headers = dict(scope["headers"])
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > self._most_bytes:
+            self._metrics.refused("size")
+            return JSONResponse({"detail": words.TOO_BIG}, 413)
+        if what in QUESTIONS and scope["method"] == "POST":
+            seconds = self._rate.ask(visitor(scope, self._behind_proxy))
+            if seconds:
+                self._metrics.refused("rate")
+                after = {"Retry-After": str(int(seconds) + 1)}
+                return JSONResponse({"detail": words.too_fast(seconds)}, 429, after)
+        return None
+
+    def _bounded(self, receive: Receive) -> Receive:
+        """End a request whose body grows beyond what it may have, whatever its head announced."""
+        total = 0
+
+        async def counted() -> Message:
+            nonlocal total
+            message = await receive()
+            total += len(message.get("body", b""))
+            if total > self._most_bytes:
+                self._metrics.refused("size")
+                return {"type": "http.disconnect"}
+            return message
+
+        return counted
+
+
+def visitor(scope: Scope, behind_proxy: bool) -> str:
+    """Return the address that a request comes from."""
+    if behind_proxy:
+        forwarded = dict(scope["headers"]).get(b"x-forwarded-for", b"").decode("latin-1")
+        if forwarded:
+            return forwarded.rpartition(",")[2].strip()  # what came before it, a visitor can make up
+    return scope["client"][0] if scope.get("client") else ""
+
+
+class Log:
+    """ASGI middleware that counts each request and writes a line of JSON on it, without personal data."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        """Stand before an application."""
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request, then write its line."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, status = time.perf_counter(), 499  # the visitor went away before an answer
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        finally:
+            seconds = time.perf_counter() - began
+            what = kind(scope["path"])
+            method = scope["method"] if scope["method"] in {"GET", "HEAD", "POST", "OPTIONS"} else "other"
+            self._metrics.requested(what, status, seconds)
+            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+            line = {"at": at, "method": method, "route": what, "status": status, "ms": round(1000 * seconds)}
+            print(json.dumps(line), flush=True)
