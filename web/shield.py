@@ -12,6 +12,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from threading import Lock
 
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -216,6 +217,8 @@ class Log:
 
         try:
             await self._app(scope, receive, noted)
+        except ClientDisconnect:  # an upload that its visitor broke off; else uvicorn prints a stack trace
+            pass
         finally:
             seconds = time.perf_counter() - began
             what = kind(scope["path"])

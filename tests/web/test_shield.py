@@ -5,6 +5,7 @@ import json
 
 import httpx
 import pytest
+from starlette.requests import ClientDisconnect
 
 from web import shield
 from web.metrics import Metrics
@@ -154,6 +155,15 @@ def test_the_log_has_one_line_and_nothing_of_the_visitor(capsys):
     assert (said["method"], said["route"], said["status"]) == ("GET", "file", 200)
     assert set(said) == {"at", "method", "route", "status", "ms"}
     assert b'cat_requests_total{route="file",status="200"} 1.0' in metrics.text()
+
+
+def test_an_upload_that_is_broken_off_is_a_line_and_no_stack_trace(capsys):
+    async def broken_off(scope, receive, send):
+        raise ClientDisconnect
+
+    scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload"}
+    asyncio.run(Log(broken_off, Metrics())(scope, None, None))
+    assert json.loads(capsys.readouterr().out)["status"] == 499
 
 
 def test_kinds_are_few():
