@@ -17,7 +17,7 @@ from cat_model import __main__ as terminal
 @pytest.fixture(autouse=True)
 def _one_model(predictor, monkeypatch):
     """The model is loaded once for all these tests."""
-    monkeypatch.setattr(terminal, "load", lambda *_: predictor)
+    monkeypatch.setattr(terminal, "load", lambda *_, **__: predictor)
 
 
 @pytest.fixture
