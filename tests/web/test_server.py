@@ -2,17 +2,21 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from cat_model import Verdict
 from web import words
 from web.metrics import Metrics
 from web.server import unwritable
+
+CAT = Verdict(0.9, True, False, "cat", "test")
 
 
 def test_metrics_count_what_a_predictor_tells():
     metrics = Metrics()
     metrics.took("decode", 0.03)
-    metrics.answered("cat")
+    metrics.answered(CAT, np.zeros(4))
     metrics.refused("kind")
     metrics.watch("cat_waiting", "Waiting.", lambda: 7)
     version = ["first"]
@@ -33,7 +37,7 @@ def test_metrics_count_what_a_predictor_tells():
 
 def test_two_pages_count_for_themselves():
     one, other = Metrics(), Metrics()
-    one.answered("cat")
+    one.answered(CAT, np.zeros(4))
     assert b'label="cat"' not in other.text()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -26,6 +27,12 @@ async def echo(scope, receive, send):
     await send({"type": "http.response.body", "body": str(total).encode()})
 
 
+def finished(work):
+    """What a coroutine returns, in a thread of its own: the browser's tests leave a loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
 def ask(method, path, a_minute=0, behind_proxy=False, rate=None, metrics=None, **options):
     """One request through the shield."""
     shielded = Shield(echo, metrics or Metrics(), rate or Rate(a_minute), MOST, behind_proxy)
@@ -35,7 +42,7 @@ def ask(method, path, a_minute=0, behind_proxy=False, rate=None, metrics=None, *
         async with httpx.AsyncClient(transport=transport, base_url="http://cat") as client:
             return await client.request(method, path, **options)
 
-    return asyncio.run(asked())
+    return finished(asked())
 
 
 @pytest.mark.parametrize(
@@ -149,7 +156,7 @@ def test_the_log_has_one_line_and_nothing_of_the_visitor(capsys):
             path = "/gradio_api/file=/tmp/gradio/0123/my-face.jpg?name=Ann"
             await client.get(path, headers={"User-Agent": "secret"})
 
-    asyncio.run(asked())
+    finished(asked())
     (line,) = capsys.readouterr().out.splitlines()
     said = json.loads(line)
     assert (said["method"], said["route"], said["status"]) == ("GET", "file", 200)
@@ -162,7 +169,7 @@ def test_an_upload_that_is_broken_off_is_a_line_and_no_stack_trace(capsys):
         raise ClientDisconnect
 
     scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload"}
-    asyncio.run(Log(broken_off, Metrics())(scope, None, None))
+    finished(Log(broken_off, Metrics())(scope, None, None))
     assert json.loads(capsys.readouterr().out)["status"] == 499
 
 
