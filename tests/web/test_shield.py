@@ -28,7 +28,7 @@ async def echo(scope, receive, send):
 
 
 def finished(work):
-    """What a coroutine returns, in a thread of its own: the browser's tests leave a loop running in this one."""
+    """What a coroutine returns, in a thread of its own: the browser's tests leave a loop running here."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, work).result()
 
