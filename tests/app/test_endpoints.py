@@ -183,7 +183,7 @@ def test_client_gets_the_reasons_that_the_package_gives(client, predictor, examp
         answer = client.predict(photo=photo, budget=budget, api_name="/explain")
         expected = predictor.explain(examples / "chelsea.jpg", budget)
         assert answer["label"] == "cat"
-        assert answer["values"] == pytest.approx(expected.values.tolist(), abs=1e-6)
+        np.testing.assert_allclose(answer["values"], expected.values, atol=1e-6)
         assert answer["base"] + sum(map(sum, answer["values"])) == pytest.approx(answer["logit"], abs=1e-3)
         assert answer["sentence"] == expected.sentence
         assert answer["overlay"].startswith("data:image/jpeg;base64,")

@@ -12,6 +12,7 @@ from PIL import Image
 from cat_model import Explanation, PhotoError, Verdict
 from cat_model.outbox import Outbox
 from cat_model.photo import DEFAULT_LIMITS, decode
+from cat_model.serving import Serving
 from tests.cat_model.test_feedback import laden
 from tests.flags import numbers
 from web import flags, why
@@ -229,7 +230,8 @@ def test_a_comment_that_is_too_long_is_refused_and_nothing_stored(page_that_says
 
 def test_nothing_written_holds_what_a_photo_carried_or_where_it_came_from(predictor, examples, tmp_path):
     """By the real model, and everything in the folder is searched."""
-    page = Both(predictor, Outbox(tmp_path / "feedback"))
+    serving = Serving(lambda: predictor, predictor.bundle.folder)
+    page = Both(serving, Outbox(tmp_path / "feedback"))
     photo = tmp_path / "IMG_Berlin_7734.jpg"
     photo.write_bytes(laden(Image.open(examples / "chelsea.jpg")))
     assert photo.read_bytes().count(b"SECRET") == 6
