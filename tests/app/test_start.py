@@ -109,4 +109,4 @@ def test_where_feedback_lasts_nothing_else_is_said(tmp_path, settings):
     with running(tmp_path, **settings) as page:
         config = str(httpx.get(f"{page.address}/config").json())
     assert "until it restarts" not in config
-    assert ("Hugging Face dataset me/feedback" in config) == bool(settings)
+    assert ("Hugging Face dataset somebody/feedback" in config) == bool(settings)
