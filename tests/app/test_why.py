@@ -64,7 +64,7 @@ def test_a_closer_look_that_nobody_waits_for_ends():
     began, ended = threading.Event(), threading.Event()
 
     class Endless:
-        def explain(self, _, on_progress, counted):
+        def explain(self, _, on_progress, **__):
             try:
                 while not ended.wait(0.01):
                     on_progress(0.5)
