@@ -6,9 +6,11 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
+from export.rounding import corrected
 from train.model import CatModel, outputs
 
 CALIBRATION_PHOTOS = 400
+BATCH = 16
 
 
 class ExportError(Exception):
@@ -22,7 +24,7 @@ def convert(model: CatModel, pixels: np.ndarray, seed: int) -> bytes:
 
     Args:
         model: a trained model.
-        pixels: training photos to calibrate the ranges of activations with, (N, side, side, 3), uint8.
+        pixels: training photos, (N, side, side, 3), uint8, to measure activations' ranges and means with.
         seed: of the draw of the photos that are used.
 
     Returns:
@@ -33,27 +35,38 @@ def convert(model: CatModel, pixels: np.ndarray, seed: int) -> bytes:
     """
     import tensorflow as tf
 
+    photos = _normalised(model, _some(pixels, seed))
+    features = corrected(model.features, photos, BATCH)
     normalised = keras.Input(model.served.input_shape[1:], name="photo")
-    served = keras.Model(normalised, outputs(model.features(normalised), model.head))
+    served = keras.Model(normalised, outputs(features(normalised), model.head))
     with tempfile.TemporaryDirectory() as folder:
         served.export(folder, format="tf_saved_model", verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.representative_dataset = lambda: _calibration(model, pixels, seed)
+        converter.representative_dataset = lambda: _calibration(model, photos)
         converter.inference_input_type = tf.uint8
         converted = converter.convert()
     _check_input(converted, model)
     return converted
 
 
-def _calibration(model: CatModel, pixels: np.ndarray, seed: int) -> Iterator[list[np.ndarray]]:
-    """Yield one normalised photo at a time; first one of black and white, so that the range is whole."""
-    extremes = np.zeros((1, *pixels.shape[1:]), np.uint8)
-    extremes[:, ::2] = 255
+def _some(pixels: np.ndarray, seed: int) -> np.ndarray:
     chosen = np.random.default_rng(seed).permutation(len(pixels))[:CALIBRATION_PHOTOS]
-    for batch in (extremes, *(pixels[i : i + 1] for i in chosen)):
-        yield [batch.astype(np.float32) * model.scale + model.offset]
+    return pixels[np.sort(chosen)]
+
+
+def _normalised(model: CatModel, pixels: np.ndarray) -> np.ndarray:
+    return pixels.astype(np.float32) * model.scale + model.offset
+
+
+def _calibration(model: CatModel, photos: np.ndarray) -> Iterator[list[np.ndarray]]:
+    """Yield one normalised photo at a time; first one of black and white, so that the range is whole."""
+    extremes = np.zeros((1, *photos.shape[1:]), np.uint8)
+    extremes[:, ::2] = 255
+    yield [_normalised(model, extremes)]
+    for photo in photos:
+        yield [photo[None]]
 
 
 def _check_input(converted: bytes, model: CatModel) -> None:

@@ -107,13 +107,20 @@ class Scaling:
 def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> Scaling:
     """Make probabilities mean what they say, by Platt scaling (J. Platt, 1999) on photos it did not learn.
 
-    The scale and the shift go into the head's weights, so that the model itself is calibrated.
+    The scale and the shift go into the head's weights, so that the model itself is calibrated. Evidence that
+    was learnt is brought to the range of the features: in int8, both share the embedding's steps.
     """
     weights, bias = model.head.get()
-    logits = model.embed(validation.pixels, config.batch) @ weights[:, None] + bias
+    embeddings = model.embed(validation.pixels, config.batch)
+    logits = embeddings @ weights[:, None] + bias
     # The default, slight regularisation keeps the scale finite where validation photos are separable.
     scaling = LogisticRegression().fit(logits, validation.labels)
     scale = scaling.coef_[0, 0]
     shift = float(scaling.intercept_[0])
-    model.head.set(weights * scale, bias * scale + shift)
+    weights = weights * scale
+    if model.evidence:
+        factor = embeddings[:, :-1].max() / np.abs(embeddings[:, -1]).max()
+        model.evidence.set_weights([each * factor for each in model.evidence.get_weights()])
+        weights[-1] /= factor
+    model.head.set(weights, bias * scale + shift)
     return Scaling(float(scale), shift)

@@ -83,6 +83,20 @@ def test_calibration_repairs_a_boastful_head(train, validation, tmp_path):
     np.testing.assert_allclose(undone, before, atol=1e-3)
 
 
+def test_calibration_gives_evidence_the_range_of_the_features_and_changes_nothing_else(
+    train, validation, tmp_path
+):
+    cat_model = model.build("tiny", CONFIG.side, None, strongest=True)
+    head.fit(cat_model, train, CONFIG, tmp_path)
+    cat_model.evidence.set_weights([50 * each for each in cat_model.evidence.get_weights()])
+    before = cat_model.probabilities(validation.pixels, 16)
+    scaling = head.calibrate(cat_model, validation, CONFIG)
+    embeddings = cat_model.embed(validation.pixels, 16)
+    np.testing.assert_allclose(np.abs(embeddings[:, -1]).max(), embeddings[:, :-1].max(), rtol=1e-4)
+    undone = scaling.undone(cat_model.probabilities(validation.pixels, 16))
+    np.testing.assert_allclose(undone, before, atol=1e-3)
+
+
 def test_only_the_upper_layers_are_trained(train, validation, tmp_path):
     cat_model = model.build("tiny", CONFIG.side, None)
     before = [layer.get_weights() for layer in cat_model.features.layers]
