@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss
 import cat_model
 from cat_model import drift
 from cat_model.bundle import MODEL
-from cat_model.feedback import NUMBERS, Flag, new_secret
+from cat_model.feedback import NUMBERS, PHOTO, Flag, new_secret
 from cat_model.outbox import Outbox
 from cat_model.photo import resize
 from cat_model.settings import SHIPPED_BUNDLE
@@ -251,3 +251,40 @@ def test_peoples_answers_refresh_the_head_through_the_same_gate(workplace, good,
     assert manifest["champion"]["version"] == predictor.bundle.version != manifest["version"]
     assert manifest["champion"]["photos"] == 120
     assert "train refresh" in manifest["training"]["command"]
+
+
+def test_reviewed_photos_of_peoples_answers_are_learned_from_through_the_same_checks(
+    workplace, wild, people, good, bundle
+):
+    predictor, outbox = cat_model.load(bundle), Outbox(workplace / "given")
+    generator, groups = np.random.default_rng(21), ["cat", "dog"] * 6
+    digest = predictor.bundle.manifest["model"]["sha256"]
+    kept = []
+    for group in groups:
+        picture = generated_photos.draw(group, generator)
+        says_cat = group == "cat"
+        flag = Flag(predictor.predict(picture), digest, says_cat, new_secret(), consent=PHOTO, photo=picture)
+        kept.append(outbox.add(flag))
+    told = workplace / "given-set"
+    assert train_line.main(["feedback", "pull", "--source", str(outbox.folder), "--out", str(told)]) == 0
+    reviewed = [*groups[:-1], "drop"]
+    rows = [f"{each.id},{group}," for each, group in zip(kept, reviewed, strict=True)]
+    (told / "reviewed.csv").write_text("\n".join(["id,group,note", *rows]))
+    before = set(Path("runs").glob("*/summary.json"))
+    command = f"run --photos {good.photos} --wild {wild} --people {people} --quick --backbone tiny --side 64"
+    assert train_line.main([*command.split(), "--feedback", str(told)]) == 0
+    (summary,) = set(Path("runs").glob("*/summary.json")) - before
+    run = Run.read(summary.parent)
+    learned = {
+        record.path.rpartition("/")[2]: record.group
+        for split in ("train", "validation", "test")
+        for record in run.manifest(split)
+        if "feedback-" in record.path
+    }
+    # Generated pictures look alike: the checks leave out what they take for a copy of another photo.
+    given = {f"feedback-{each.id}.jpg": group for each, group in zip(kept[:-1], reviewed[:-1], strict=True)}
+    assert learned.items() <= given.items()
+    assert len(learned) > len(given) / 2
+    assert "--feedback" in run.command
+    assert run.data != good.data
+    assert export(run, workplace / "after-feedback", workplace / "rules.toml") in (0, 1)
