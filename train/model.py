@@ -165,6 +165,16 @@ def load(path: Path) -> CatModel:
     return CatModel(served.get_layer("features"), head, served, normalise.scale, normalise.offset)
 
 
+def at_side(model: CatModel, side: int) -> CatModel:
+    """Return a model with the same weights for photos of another size, pixels of each side, at least 32."""
+    photo = keras.Input((side, side, 3))
+    features = keras.models.clone_model(model.features, input_tensors=photo)
+    features.set_weights(model.features.get_weights())
+    other = _assemble(features, side, model.scale, model.offset)
+    other.head.set(*model.head.get())
+    return other
+
+
 def pool(maps: keras.KerasTensor | Sequence[keras.KerasTensor]) -> list[keras.KerasTensor]:
     """Return the mean of the features and, where there is evidence, the strongest; each (N, 1, 1, …)."""
     cells, *evidence = maps if isinstance(maps, list | tuple) else [maps]
