@@ -5,12 +5,12 @@ the whole photo alone or, where that left a doubt, from the whole and the strong
 weighs them. `base` plus the sum of the values is that logit.
 
 *Instant* takes the model's own shares of the logit: what each cell of the feature map adds to it, spread
-softly over the squares; no further run of the model. Under a linear head over averaged features, such as the
-shipped model's, these are the exact Shapley values of the cells in the game in which a hidden cell adds
-nothing, so that the base is a logit of 0, even odds (the head's bias is part of the shares, the same for each
-cell). Of a head that also takes the strongest evidence they are the share that this pooling gives: the mean's
-part is exact, the maximum's is divided among the cells that come close to it. A cell has seen more of the
-photo than lies under it.
+softly over the squares; no further run of the model. Under a linear head over averaged features these are the
+exact Shapley values of the cells in the game in which a hidden cell adds nothing, so that the base is a logit
+of 0, even odds (the head's bias is part of the shares, the same for each cell). Of a head that also takes the
+strongest evidence, such as the shipped model's, they are the share that this pooling gives: the mean's part
+is exact, the maximum's is divided among the cells that come close to it. A cell has seen more of the photo
+than lies under it.
 
 *Full* hides parts of the photo itself behind a blur and looks what becomes of the logit (cat_model.masked):
 Owen values by shap.PartitionExplainer. The base is the logit of the wholly blurred photo. The hierarchy of

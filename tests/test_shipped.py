@@ -45,8 +45,8 @@ def test_its_card_says_what_its_manifest_says(shipped):
 def test_it_holds_its_recorded_figures_on_wild_photos(shipped, predictor, shared_part):
     wild = shared_part("photos/wild")
     metrics = measure(predictor, wild, photos(shipped, wild)[1])
-    assert metrics.recall.value >= 0.985
-    assert metrics.precision.value >= 0.985
+    assert metrics.recall.value >= 0.99
+    assert metrics.precision.value >= 0.98
     recorded = shipped.manifest["metrics"]["wild"]
     # Another processor's int8 kernels may round a photo at the threshold the other way.
     assert abs(metrics.recall.hits - recorded["recall"]["hits"]) <= 1
