@@ -16,8 +16,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -45,22 +46,22 @@ def alone(photo: bytes, workers: int, seconds: float) -> float:
         return sum(threads.map(work, range(workers))) / seconds
 
 
-async def question(client: httpx.AsyncClient, photo: bytes) -> str:
-    """Upload a photo and wait for its verdict; return "verdict", "busy" or what went wrong."""
+async def question(client: httpx.AsyncClient, photo: bytes) -> tuple[str, str]:
+    """Upload a photo and wait; return "verdict", "busy" or what went wrong, and the answer."""
     try:
         sent = await client.post("/gradio_api/upload", files={"files": ("photo.jpg", photo)})
         if sent.status_code != 200:
-            return f"upload {sent.status_code}"
+            return f"upload {sent.status_code}", ""
         asked = {"data": [{"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}}]}
         event = await client.post("/gradio_api/call/predict", json=asked)
         if event.status_code == 503:
-            return "busy"
+            return "busy", ""
         if event.status_code != 200:
-            return f"call {event.status_code}"
+            return f"call {event.status_code}", ""
         answer = await client.get(f"/gradio_api/call/predict/{event.json()['event_id']}")
     except httpx.HTTPError as error:
-        return type(error).__name__
-    return "verdict" if '"model_version"' in answer.text else "no verdict"
+        return type(error).__name__, ""
+    return ("verdict" if '"model_version"' in answer.text else "no verdict"), answer.text
 
 
 async def crowd(address: str, photo: bytes, visitors: int, seconds: float, most: int | None = None):
@@ -73,7 +74,7 @@ async def crowd(address: str, photo: bytes, visitors: int, seconds: float, most:
     async def visit(client: httpx.AsyncClient) -> None:
         while time.perf_counter() < ends and (most is None or outcomes.total() < most):
             began = time.perf_counter()
-            outcome = await question(client, photo)
+            outcome, _ = await question(client, photo)
             outcomes[outcome] += 1
             if outcome == "verdict":
                 took.append(time.perf_counter() - began)
@@ -139,6 +140,29 @@ async def soak(address: str, photo: bytes, questions: int, pid: int) -> None:
         print(f"soak {tenth * 10:3} %: {dict(total)}, {resident(pid)} MB", flush=True)
 
 
+@contextmanager
+def opened(**settings: object) -> Iterator[tuple[str, int]]:
+    """Run the page, without a rate limit, until the block ends; yield its address and process number."""
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        env = {name: value for name, value in os.environ.items() if "DISPLAY" not in name}
+        env |= {"CAT_PORT": str(port), "CAT_RATE": "0", "CAT_FEEDBACK_DIR": folder, "GRADIO_TEMP_DIR": folder}
+        env |= {name: str(value) for name, value in settings.items()}
+        with subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=env, stdout=subprocess.DEVNULL
+        ) as page:
+            address = f"http://127.0.0.1:{port}"
+            try:
+                while page.poll() is None:
+                    with suppress(httpx.HTTPError):
+                        httpx.get(f"{address}/health").raise_for_status()
+                        break
+                    time.sleep(0.2)
+                yield address, page.pid
+            finally:
+                page.terminate()
+
+
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -146,30 +170,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--soak", type=int, default=0, metavar="N")
     options = parser.parse_args()
-    photo, port = phone_photo(), free_port()
+    photo = phone_photo()
     workers = Settings.from_env().workers
     print(f"a photo of {len(photo) / 1e6:.1f} MB, {os.cpu_count()} cores, {workers} workers")
     best = alone(photo, workers, min(options.seconds, 15))
     print(f"model and decode alone: {best:.2f} photos/s", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        env = {name: value for name, value in os.environ.items() if "DISPLAY" not in name}
-        env |= {"CAT_PORT": str(port), "CAT_RATE": "0", "CAT_FEEDBACK_DIR": folder, "GRADIO_TEMP_DIR": folder}
-        with subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=env, stdout=subprocess.DEVNULL
-        ) as page:
-            address = f"http://127.0.0.1:{port}"
-            try:
-                while True:
-                    with suppress(httpx.HTTPError):
-                        httpx.get(f"{address}/health").raise_for_status()
-                        break
-                    time.sleep(0.2)
-                for visitors in options.visitors:
-                    asyncio.run(measure(address, photo, visitors, options.seconds, best, page.pid))
-                if options.soak:
-                    asyncio.run(soak(address, photo, options.soak, page.pid))
-            finally:
-                page.terminate()
+    with opened() as (address, pid):
+        for visitors in options.visitors:
+            asyncio.run(measure(address, photo, visitors, options.seconds, best, pid))
+        if options.soak:
+            asyncio.run(soak(address, photo, options.soak, pid))
 
 
 if __name__ == "__main__":
