@@ -17,6 +17,7 @@ from train.looks import PhotoRecord, in_threads
 from train.memo import Memo, key
 
 SIDE = 224
+"""Pixels of each side of the photos that a pretrained backbone is shown."""
 FOLDS = 5
 STRENGTH = 1e-3
 """Inverse strength of L2 regularisation of the probabilities' model; anything near does as well."""
@@ -29,10 +30,12 @@ class Embedder:
 
     Attributes:
         name: what it is, with a digest; features of one name can be compared.
-        start: returns a function from pixels (N, SIDE, SIDE, 3), uint8, to features (N, C); may take long.
+        side: pixels of each side of the photos it takes.
+        start: returns a function from pixels (N, side, side, 3), uint8, to features (N, C); may take long.
     """
 
     name: str
+    side: int
     start: Callable[[], Callable[[np.ndarray], np.ndarray]]
 
 
@@ -51,7 +54,7 @@ def embedder(backbone: str, weights: Path | None) -> Embedder:
             batches = np.array_split(pixels, max(1, len(pixels) // BATCH))
             return np.concatenate([shipped.outputs(batch).embedding for batch in batches])
 
-        return Embedder(f"shipped model {shipped.bundle.version}", lambda: embed)
+        return Embedder(f"shipped model {shipped.bundle.version}", shipped.bundle.side, lambda: embed)
     try:
         digest = sha256(weights.read_bytes())
     except OSError as error:
@@ -63,7 +66,7 @@ def embedder(backbone: str, weights: Path | None) -> Embedder:
         built = model.build(backbone, SIDE, weights)
         return lambda pixels: built.embed(pixels, BATCH)
 
-    return Embedder(f"{backbone} {digest[:16]}", start)
+    return Embedder(f"{backbone} {digest[:16]}", SIDE, start)
 
 
 def embeddings(root: Path, records: Sequence[PhotoRecord], frozen: Embedder, cache: Path) -> np.ndarray:
@@ -80,8 +83,8 @@ def embeddings(root: Path, records: Sequence[PhotoRecord], frozen: Embedder, cac
     while new:
         chunk = [new.popitem() for _ in range(min(CHUNK, len(new)))]
         paths = [root / record.path for _, record in chunk]
-        pixels = np.stack(in_threads(lambda path: resize(decode(path), SIDE), paths, "resizing photos"))
-        features = embed(pixels).reshape(len(chunk), -1).astype(np.float16)
+        shown = in_threads(lambda path: resize(decode(path), frozen.side), paths, "resizing photos")
+        features = embed(np.stack(shown)).reshape(len(chunk), -1).astype(np.float16)
         fresh = {k: row.tobytes() for (k, _), row in zip(chunk, features, strict=True)}
         memo.put(fresh)
         kept |= fresh

@@ -27,7 +27,7 @@ def colours(pixels: np.ndarray) -> np.ndarray:
 def quick_features():
     """No network is needed to try the checks."""
     with pytest.MonkeyPatch.context() as patch:
-        frozen = checks_labels.Embedder("colours", lambda: colours)
+        frozen = checks_labels.Embedder("colours", checks_labels.SIDE, lambda: colours)
         patch.setattr(checks_labels, "embedder", lambda *_: frozen)
         yield
 
