@@ -171,12 +171,15 @@ def _disputed(folder: Path, records: Sequence[Record]) -> Iterator[str]:
     photos = _by([record for record in records if record.embedding], lambda record: str(record.embedding))
     ranked = sorted(photos.values(), key=lambda members: (-_disputes(members), -_certainty(members[0])))
     for members in filter(_disputes, ranked[:SHOWN]):
-        first = next((record for record in members if record.photo), members[0])
+        disputing = [record for record in members if feedback_set.agrees(record) is False]
+        first = next((record for record in disputing if record.photo), disputing[0])
         said = "cat" if first.person_says_cat else "not a cat"
-        about = f"{first.id}: {_disputes(members)} of {len(members)} say otherwise ({said}); "
+        # Whoever agrees may have given the photo, and whoever disputes it only its numbers.
+        pictured = next((record for record in (first, *members) if record.photo), None)
+        about = f"{(pictured or first).id}: {len(disputing)} of {len(members)} say otherwise ({said}); "
         about += f"model: {first.verdict}, {first.probability:.3f}. {first.comment}"
-        path = feedback_set.photo(folder, first)
-        if path:
+        if pictured:
+            path = feedback_set.photo(folder, pictured)
             yield report.picture(report.thumbnail(path), "jpeg", about)
         else:
             yield f"<p>{html.escape(about)} (no photo)</p>"
@@ -201,8 +204,8 @@ def _plot(groups: dict[str, list[Record]]) -> bytes:
         middle = [rate.value if rate.total else np.nan for rate in rates]
         reach = [[r.value - r.low for r in rates], [r.high - r.value for r in rates]]
         axes.errorbar(np.arange(len(rates)) + 0.1 * shift, middle, reach, marker="o", capsize=3, label=name)
-    axes.set_xticks(range(len(groups)), list(groups), rotation=45)
-    axes.set(ylim=(0, 1.02))
+    axes.set_xticks(range(len(groups)), list(groups), rotation=15, ha="right")
+    axes.set(xlim=(-0.5, len(groups) - 0.5), ylim=(0, 1.02))
     axes.legend()
     file = io.BytesIO()
     figure.savefig(file, format="png")

@@ -117,3 +117,17 @@ def test_the_page_shows_disputed_photos_plots_and_tables(tmp_path):
     assert "W48" in page or "-W" in page
     assert "7" in told
     assert (tmp_path / "set" / "suspects.csv").read_text().startswith("kind,id")
+
+
+def test_what_is_said_otherwise_is_what_those_say_who_dispute_and_the_photo_may_be_of_another(tmp_path):
+    outbox, picture = Outbox(tmp_path / "outbox"), Image.effect_noise((64, 64), 50).convert("RGB")
+    right, wrong = VERDICT.is_cat, not VERDICT.is_cat
+    given = {"embedding": numbers(1), "photo": picture}
+    kept = outbox.add(flag("agrees", right, consent=PHOTO, comment="indeed", **given))
+    outbox.add(flag("disputes", wrong, consent=NUMBERS, comment="no", **given))
+    feedback_set.pull(FolderStore(outbox.folder), tmp_path / "set")
+    feedback_report.write(tmp_path / "set")
+    page = (tmp_path / "set" / "feedback.html").read_text("utf-8")
+    assert f"{kept.id}: 1 of 2 say otherwise ({'cat' if wrong else 'not a cat'})" in page
+    assert "indeed" not in page
+    assert page.count("data:image/jpeg") == 1
