@@ -257,14 +257,9 @@ def evaluate_run(
     tracker: Tracker,
     slices: Iterable[str] = stress.SLICES,
 ) -> dict[str, object]:
-    """Measure the Keras model at the threshold that validation chooses; all of it goes to MLflow too.
+    """Measure a calibrated model on all splits and some stress slices of the test photos; MLflow gets it too.
 
-    Args:
-        current: whose photos.
-        cat_model: the model, calibrated.
-        scaling: what calibration did to it.
-        tracker: of the run in MLflow.
-        slices: the stress slices of the test photos that are measured.
+    The threshold is the one that the photos for choosing choose.
     """
     ask = partial(answers.ask, current, partial(cat_model.probabilities, batch=current.config.batch))
     whole = {split: ask(split) for split in (VALIDATION, TEST, PEOPLE, WILD) if current.manifest(split)}
