@@ -1,7 +1,8 @@
 """Does drift raise an alarm with a reason, and none without one? `python -m benchmarks.drift PHOTOS`.
 
-The bundle judges its own test photos. Again and again they are parted by lot into a reference and traffic:
-500 photos of it, as they are, should raise no alarm; as dark webcams take them, 200 should be enough for one.
+The bundle judges photos of its test split, which is of the same kind as the validation photos that its own
+`reference.json` remembers. By lot, again and again: 500 of them, as they are, should raise no alarm; as dark
+webcams take them, 200 should be enough for one.
 """
 
 import argparse
@@ -10,17 +11,17 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.dark import dark
 from cat_model import drift
 from cat_model.photo import decode
 from cat_model.predict import Verdict, load
 from cat_model.settings import SHIPPED_BUNDLE
 from cat_model.traffic import BLOCK, Aggregate
 from export.reference import Reference
-from train import dataset, stress
+from train import dataset
 from train.config import Places
 
 RUNS, QUIET, LOUD = 20, 500, 200
-DARK = ("low-light", "webcam")
 
 
 class Notes:
@@ -52,19 +53,18 @@ def main() -> int:
     parser.add_argument("photos", type=Path, help="folder of groups that the bundle's model was made from")
     parser.add_argument("--bundle", type=Path, default=SHIPPED_BUNDLE)
     options = parser.parse_args()
-    predictor, reference = load(options.bundle), Reference.read(options.bundle)
+    predictor, there = load(options.bundle), drift.read_reference(options.bundle)
+    known = Reference.read(options.bundle)
     records, _ = dataset.scan(options.photos, Places.from_env().cache)
-    records = [record for record in records if reference.has_in_test(record)]
+    records = [record for record in records if known.has_in_test(record)]
     plain = _judge(predictor, (decode(options.photos / record.path) for record in records))
     lot = np.random.default_rng(0)
     some = [records[index] for index in lot.permutation(len(records))[: 2 * LOUD]]
-    dark = _judge(predictor, (_dark(decode(options.photos / r.path), r.sha256) for r in some))
+    in_the_dark = _judge(predictor, (dark(options.photos, record) for record in some))
     quiet, loud = [], []
     for _ in range(RUNS):
-        order = lot.permutation(len(records))
-        there = _count(plain, order[: len(order) // 2])
-        quiet.append(drift.judge(_blocks(plain, order[len(order) // 2 :][:QUIET]), there))
-        loud.append(drift.judge(_blocks(dark, lot.permutation(len(some))[:LOUD]), there))
+        quiet.append(drift.judge(_blocks(plain, lot.permutation(len(records))[:QUIET]), there))
+        loud.append(drift.judge(_blocks(in_the_dark, lot.permutation(len(some))[:LOUD]), there))
     for name, found in ((f"{QUIET} as they are", quiet), (f"{LOUD} in the dark", loud)):
         print(f"{name}: alarm in {sum(each.alarm for each in found)} of {RUNS} runs")
         for finding in range(len(found[0].findings)):
@@ -80,13 +80,6 @@ def _judge(predictor, photos):
     for _ in predictor.predict_many(photos):
         pass
     return notes.all()
-
-
-def _dark(photo, sha256):
-    lot = np.random.default_rng(int(sha256[:16], 16))
-    for name in DARK:
-        photo = stress.SLICES[name](photo, lot, lambda: None)
-    return photo
 
 
 def _count(judged, which) -> Aggregate:

@@ -1,93 +1,104 @@
 """What refreshing the head on people's answers gives: `python -m benchmarks.refresh RUN PHOTOS`.
 
-A simulation. Photos of the training sources that the run has never seen, taken as dark webcams take them, are
-the new stream. Half of it is judged by the run's exported model and answered by people, one answer in ten
-falsely; the answers go through outbox, set, refresh and export. Printed: how many of the stream's other half,
-and of the old test photos, the int8 files before and after judge rightly.
+A simulation. PHOTOS is a folder of groups from other sources, such as `photos/wild`: none of them trained the
+run's model, chose its threshold or tested it (those that did, and their near-duplicates, are left out). As
+webcams take them from some way off in the dark, they are the new stream. Half of it is judged by the run's
+exported model and answered by people, one answer in ten falsely; the answers go through outbox, set, refresh,
+export and gate. Printed: what of the stream's other half, and of the old test photos, the int8 files before
+and after judge rightly.
+
+The run stays as it is: a copy of it is refreshed, in a folder and an MLflow store that are thrown away.
 """
 
 import argparse
+import dataclasses
+import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.dark import FAR, dark
 from cat_model import bundle
 from cat_model.feedback import NUMBERS, Flag, new_secret
 from cat_model.outbox import Outbox
-from cat_model.photo import decode
+from cat_model.photo import Photo
 from cat_model.predict import Predictor, load
 from cat_model.stores import FolderStore
-from export import publish
+from export import measure, publish
 from export.gate import RULES
-from train import dataset, evaluate, feedback_set, refresh, stress
+from train import dataset, evaluate, feedback_set, refresh
 from train.config import Places
-from train.dataset import TEST, PhotoRecord
+from train.dataset import PEOPLE, TEST, TRAIN, VALIDATION, PhotoRecord
 from train.run import Run
+from train.tracking import Tracker
 
-STREAM = ("low-light", "webcam")
-"""Each photo of the stream is distorted by each of them, one after the other."""
 FALSE = 0.1
-
-
-@dataclass(frozen=True)
-class Shot:
-    """One photo of the stream, and whether it shows a cat."""
-
-    photo: Image.Image
-    is_cat: bool
+"""Share of the answers that say the contrary of what is true."""
 
 
 def main() -> int:
     """Simulate and print; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.refresh", description=__doc__)
     parser.add_argument("run", type=Path, help="run folder of a finished training")
-    parser.add_argument("photos", type=Path, help="the folder of groups that it learned from a part of")
-    parser.add_argument("--answers", type=int, default=600, help="how many people answer (600)")
+    parser.add_argument("photos", type=Path, help="folder of groups from other sources")
+    parser.add_argument("--answers", type=int, default=400, help="how many people answer (400)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    run = Run.read(options.run)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        before = _export(run, place / "before", place / "none")
+        run = _copy(Run.read(options.run), place)
+        before = _exported(run, place / "before", place / "none")
         records = _unseen(run, options.photos, 2 * options.answers, options.seed)
-        shots = list(_stream(options.photos, records))
-        told, judged = shots[: options.answers], shots[options.answers :]
-        _answer(load(place / "before"), told, place / "outbox", options.seed)
+        told, judged = records[: options.answers], records[options.answers :]
+        _answer(before, options.photos, told, place / "outbox", options.seed)
         print(feedback_set.pull(FolderStore(place / "outbox"), place / "set"))
-        after = refresh.refresh(options.run, place / "set", "python -m benchmarks.refresh")
-        new = _export(after, place / "after", place / "before")
-        _tell("stream", before, new, [shot.photo for shot in judged], [shot.is_cat for shot in judged])
+        after = refresh.refresh(run.folder, place / "set", "python -m benchmarks.refresh")
+        new = _exported(after, place / "after", place / "before")
+        newly = sorted(_refused(new) - _refused(before))
+        print(f"Rules that the gate refuses it by, but not the model before: {', '.join(newly) or 'none'}")
         test = run.manifest(TEST)
-        paths = [run.root(TEST) / record.path for record in test]
-        _tell("old test", before, new, paths, [record.is_cat for record in test])
-        for name in STREAM:
-            photos = list(stress.photos(run.root(TEST), test, name))
-            _tell(f"old test, {name}", before, new, photos, [record.is_cat for record in test])
+        _tell("stream", before, new, [dark(options.photos, each, FAR) for each in judged], judged)
+        _tell("old test", before, new, list(measure.paths(run, TEST)), test)
+        some = test[:: max(1, len(test) // len(judged))]
+        _tell("old test as the stream", before, new, [dark(run.photos, each, FAR) for each in some], some)
     return 0
 
 
-def _export(run: Run, target: Path, champion: Path) -> Predictor:
-    """Export a run by the same gate as ever; whatever it says, the simulation serves the file."""
-    print(f"--- export of {run.folder.name}")
-    publish.publish(publish.Order(run.folder, champion, RULES, None, dry_run=True, force=None))
-    files = {path.name: path.read_bytes() for path in (run.folder / "export").iterdir()}
-    bundle.write(target, files)
-    return load(target)
+def _copy(run: Run, place: Path) -> Run:
+    folder, store = place / run.folder.name, f"sqlite:///{place / 'mlflow.db'}"
+    shutil.copytree(run.folder, folder)
+    tracker = Tracker.start(store, folder.name)
+    copy = dataclasses.replace(run, folder=folder, tracking_uri=store, mlflow_run=tracker.run_id)
+    copy.write()
+    return copy
+
+
+def _exported(run: Run, target: Path, champion: Path) -> Predictor:
+    """Export a run, unless that was done, by the same gate as ever; what is refused is served too."""
+    export = run.folder / "export"
+    if not (export / bundle.MANIFEST).exists():
+        print(f"--- export of {run.folder.name}")
+        publish.publish(publish.Order(run.folder, champion, RULES, None, dry_run=True, force=None))
+    bundle.write(target, {path.name: path.read_bytes() for path in export.iterdir()})
+    return load(target, measure.WORKERS)
+
+
+def _refused(predictor: Predictor) -> set[str]:
+    findings = predictor.bundle.manifest["gate"]["findings"]
+    return {finding["rule"] for finding in findings if not finding["passed"]}
 
 
 def _unseen(run: Run, photos: Path, count: int, seed: int) -> list[PhotoRecord]:
-    """Draw photos, as many of each group, none of them or of their near-duplicates known to the run."""
+    """Draw photos, as many cats as others, none of them or of their near-duplicates known to the run."""
     records, _ = dataset.scan(photos, Places.from_env().cache)
-    known = {record.family for record in records if record.sha256 in _hashes(run)}
+    used = {r.sha256 for split in (TRAIN, VALIDATION, TEST, PEOPLE) for r in run.manifest(split)}
+    known = {record.family for record in records if record.sha256 in used}
     fresh = [record for record in records if record.family not in known]
     groups = sorted({record.group for record in fresh})
-    # As many cats as others, so that an accuracy says something.
     cats = [group for group in groups if group.startswith("cat")]
     lot, chosen = np.random.default_rng(seed), []
     for group in groups:
@@ -97,54 +108,48 @@ def _unseen(run: Run, photos: Path, count: int, seed: int) -> list[PhotoRecord]:
     return [chosen[i] for i in lot.permutation(len(chosen))]
 
 
-def _hashes(run: Run) -> set[str]:
-    return {record.sha256 for record in dataset.read_manifest(run.folder / "manifest.csv")}
-
-
-def _stream(root: Path, records: Sequence[PhotoRecord]) -> Iterator[Shot]:
-    for record in records:
-        lot = np.random.default_rng(int(record.sha256[:16], 16))
-        photo = decode(root / record.path)
-        for name in STREAM:
-            photo = stress.SLICES[name](photo, lot, lambda: None)
-        yield Shot(photo, record.is_cat)
-
-
-def _answer(predictor: Predictor, shots: Sequence[Shot], folder: Path, seed: int) -> None:
+def _answer(
+    predictor: Predictor, root: Path, records: Sequence[PhotoRecord], folder: Path, seed: int
+) -> None:
     """Let people answer to what the model says of each photo; some tell the contrary of what is true."""
     outbox, lot = Outbox(folder), np.random.default_rng(seed)
-    false = lot.permutation(len(shots))[: round(FALSE * len(shots))]
+    false = set(lot.permutation(len(records))[: round(FALSE * len(records))])
     digest = predictor.bundle.manifest["model"]["sha256"]
-    for number, shot in enumerate(shots):
-        says_cat = shot.is_cat != (number in false)
-        outbox.add(
-            Flag(
-                predictor.predict(shot.photo),
-                digest,
-                says_cat,
-                new_secret(),
-                consent=NUMBERS,
-                embedding=predictor.embedding(shot.photo),
-            )
-        )
-    print(f"{len(shots)} answers, {len(false)} of them false")
+    for number, record in enumerate(records):
+        photo, says_cat = dark(root, record, FAR), record.is_cat != (number in false)
+        numbers = predictor.embedding(photo)
+        verdict = predictor.predict(photo)
+        outbox.add(Flag(verdict, digest, says_cat, new_secret(), consent=NUMBERS, embedding=numbers))
+    print(f"{len(records)} answers, {len(false)} of them false")
 
 
-def _tell(name: str, before: Predictor, after: Predictor, photos: Sequence, cats: Sequence[bool]) -> None:
-    """Print what both judge rightly, at their own thresholds and at a probability of 0.5."""
-    truth = np.array(cats)
-    said = [np.array([v.probability for v in each.predict_many(photos)]) for each in (before, after)]
+def _tell(
+    name: str,
+    before: Predictor,
+    after: Predictor,
+    photos: Sequence[Photo],
+    records: Sequence[PhotoRecord],
+) -> None:
+    """Print what both judge rightly, each at its own threshold."""
+    truth = np.array([record.is_cat for record in records])
+    said = [measure.judge(each, photos) for each in (before, after)]
+    thresholds = before.bundle.threshold, after.bundle.threshold
+    right = [(each >= threshold) == truth for each, threshold in zip(said, thresholds, strict=True)]
+    rates = {
+        "accuracy": [evaluate.rate(int(each.sum()), len(each)) for each in right],
+        "recall": [evaluate.rate(int(each[truth].sum()), int(truth.sum())) for each in right],
+        "taken for cats": [evaluate.rate(int((~each[~truth]).sum()), int((~truth).sum())) for each in right],
+    }
     areas = " → ".join(f"{roc_auc_score(truth, each):.3f}" for each in said)
-    print(f"{name}, {len(truth)} photos: area under the ROC curve {areas}")
-    own = (before.bundle.threshold, after.bundle.threshold)
-    for at, thresholds in (("their own thresholds", own), ("0.5", (0.5, 0.5))):
-        right = [(each >= threshold) == truth for each, threshold in zip(said, thresholds, strict=True)]
-        rates = [evaluate.rate(int(each.sum()), len(each)) for each in right]
-        paired = evaluate.mcnemar(*right)
-        words = " → ".join(f"{r.value:.3f} ({r.low:.3f} – {r.high:.3f})" for r in rates)
+    paired = evaluate.mcnemar(*right)
+    print(f"{name}, {len(truth)} photos, area under the ROC curve {areas}")
+    for what, both in rates.items():
         print(
-            f"  accuracy at {at}: {words}; p {paired.p_value:.2g}, p that it is worse {paired.p_b_worse:.2g}"
+            f"  {what} " + " → ".join(f"{each.value:.3f} ({each.low:.3f} – {each.high:.3f})" for each in both)
         )
+    print(
+        f"  right only before: {paired.only_a}, only after: {paired.only_b}; McNemar, p {paired.p_value:.2g}"
+    )
 
 
 if __name__ == "__main__":

@@ -127,6 +127,7 @@ class S3Store:
                 code = _code(error)
                 if code in ("NotImplemented", "501"):  # not every store knows conditions
                     self._conditional = False
+                    self._client.close()  # a store that answered unread content may hang up right after
                 elif code not in ("PreconditionFailed", "412"):
                     raise
         self._client.put_object(**asked)

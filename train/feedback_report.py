@@ -19,12 +19,16 @@ from cat_model.feedback import Record
 from cat_model.files import write_durably
 from cat_model.predict import CAT, NOT_SURE
 from train import evaluate, feedback_set, report
+from train.evaluate import Rate
 
 PAGE, SUSPECTS = "feedback.html", "suspects.csv"
 FALSE_ALARM = 1e-4
 """How unlikely a burst, or so many answers against the model, must be before it is suspected."""
+BUSY = 0.9
+"""Share of the other hours that the usual one is busier than: days have nights, and honest people sleep."""
 FEW = 10
 SHOWN = 30
+DRAWN = ("agree", "precision", "recall")
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def write(folder: Path) -> str:
     suspicions = suspects(records)
     tables = {
         "All": summary({"all": records}, "records"),
-        "By model version": summary(_by(records, lambda record: record.model_version), "version"),
+        "By model version": summary(_by(records, _version), "version"),
         "By week": summary(_by(records, _week), "week"),
     }
     suspected = pd.DataFrame(
@@ -66,7 +70,8 @@ def write(folder: Path) -> str:
     )
     for title, table in tables.items():
         parts.append(f"<h2>{title}</h2>{report.to_html(table)}")
-    parts.append(report.picture(_plot(_by(records, _week)), "png", "Agreement, by week"))
+    for title, groups in (("week", _by(records, _week)), ("model version", _by(records, _version))):
+        parts.append(report.picture(_plot(groups), "png", f"By {title}, with 95 % intervals"))
     parts.append("<h2>Most often disputed</h2>")
     parts += _disputed(folder, records)
     parts.append(f"<h2>Suspected spam: {len(suspicions)}</h2>{report.to_html(suspected)}")
@@ -85,18 +90,16 @@ def summary(groups: dict[str, list[Record]], name: str) -> pd.DataFrame:
 def suspects(records: Sequence[Record]) -> list[Suspicion]:
     """Return what looks like spam; nobody is known, so it is told by hours, photos and answers alone.
 
-    - burst: far more records in an hour than the other hours of the set let expect (Poisson);
+    - burst: far more records in an hour than the busy ones of the other hours let expect (Poisson);
     - always wrong: of an hour's answers far more are against the model than of the others (binomial);
     - again and again: the same photo, or its numbers, with the same answer, `FEW` times or more.
     """
     found = []
     hours = _by(records, lambda record: record.hour)
-    usual = float(np.median([len(members) for members in hours.values()])) if hours else 0.0
-    limit = max(FEW, poisson.isf(FALSE_ALARM / max(len(hours), 1), max(usual, 1.0)))
     against = [record for record in records if feedback_set.agrees(record) is False]
     for hour, members in hours.items():
         ids = tuple(record.id for record in members)
-        if len(hours) > 1 and len(members) > limit:
+        if len(hours) > FEW and len(members) > _crowded([len(m) for h, m in hours.items() if h != hour]):
             found.append(Suspicion("burst", f"{len(members)} records in {hour[:13]} h", ids))
         decided = [record for record in members if feedback_set.agrees(record) is not None]
         wrong = tuple(record.id for record in decided if not feedback_set.agrees(record))
@@ -114,25 +117,33 @@ def suspects(records: Sequence[Record]) -> list[Suspicion]:
     return found
 
 
+def _crowded(others: Sequence[int]) -> float:
+    """Return how many records an hour may have, from how many each of the others has."""
+    usual = max(float(np.quantile(others, BUSY)), 1.0)
+    return max(FEW, poisson.isf(FALSE_ALARM / (len(others) + 1), usual))
+
+
 def _row(records: Sequence[Record]) -> dict[str, object]:
-    said, cats = (
-        np.array([record.verdict == CAT for record in records], bool),
-        np.array([record.person_says_cat for record in records], bool),
-    )
+    return {
+        "count": len(records),
+        **{name: report.text(rate) for name, rate in _rates(records).items()},
+        "with numbers": sum(record.embedding is not None for record in records),
+        "with photo": sum(record.photo is not None for record in records),
+    }
+
+
+def _rates(records: Sequence[Record]) -> dict[str, Rate]:
+    """Return the rates by people's own word."""
+    said = np.array([record.verdict == CAT for record in records], bool)
+    cats = np.array([record.person_says_cat for record in records], bool)
     decided = np.array([record.verdict != NOT_SURE for record in records], bool)
-    rates = {
+    counted = {
         "agree": (decided & (said == cats), decided),
         "precision": (said & cats, said),
         "recall": (said & cats, cats),
         "not sure": (~decided, np.ones(len(records), bool)),
     }
-    shown = {key: report.text(evaluate.rate(int(a.sum()), int(b.sum()))) for key, (a, b) in rates.items()}
-    return {
-        "count": len(records),
-        **shown,
-        "with numbers": sum(record.embedding is not None for record in records),
-        "with photo": sum(record.photo is not None for record in records),
-    }
+    return {name: evaluate.rate(int(hits.sum()), int(of.sum())) for name, (hits, of) in counted.items()}
 
 
 def _by(records: Sequence[Record], key: Callable[[Record], str]) -> dict[str, list[Record]]:
@@ -147,6 +158,10 @@ def _week(record: Record) -> str:
     return f"{year}-W{week:02d}"
 
 
+def _version(record: Record) -> str:
+    return record.model_version
+
+
 def _same_photo(record: Record) -> str:
     return f"{record.embedding or record.id} {record.person_says_cat}"
 
@@ -156,12 +171,15 @@ def _disputed(folder: Path, records: Sequence[Record]) -> Iterator[str]:
     photos = _by([record for record in records if record.embedding], lambda record: str(record.embedding))
     ranked = sorted(photos.values(), key=lambda members: (-_disputes(members), -_certainty(members[0])))
     for members in filter(_disputes, ranked[:SHOWN]):
-        first = next((record for record in members if record.photo), members[0])
+        disputing = [record for record in members if feedback_set.agrees(record) is False]
+        first = next((record for record in disputing if record.photo), disputing[0])
         said = "cat" if first.person_says_cat else "not a cat"
-        about = f"{first.id}: {_disputes(members)} of {len(members)} say otherwise ({said}); "
+        # Whoever agrees may have given the photo, and whoever disputes it only its numbers.
+        pictured = next((record for record in (first, *members) if record.photo), None)
+        about = f"{(pictured or first).id}: {len(disputing)} of {len(members)} say otherwise ({said}); "
         about += f"model: {first.verdict}, {first.probability:.3f}. {first.comment}"
-        path = feedback_set.photo(folder, first)
-        if path:
+        if pictured:
+            path = feedback_set.photo(folder, pictured)
             yield report.picture(report.thumbnail(path), "jpeg", about)
         else:
             yield f"<p>{html.escape(about)} (no photo)</p>"
@@ -175,21 +193,20 @@ def _certainty(record: Record) -> float:
     return abs(record.probability - 0.5)
 
 
-def _plot(weeks: dict[str, list[Record]]) -> bytes:
+def _plot(groups: dict[str, list[Record]]) -> bytes:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 3), layout="constrained")
     axes = figure.subplots()
-    rates = []
-    for records in weeks.values():
-        answers = [feedback_set.agrees(record) for record in records]
-        decided = [each for each in answers if each is not None]
-        rates.append(evaluate.rate(sum(decided), len(decided)))
-    middle = [rate.value for rate in rates]
-    reach = [[r.value - r.low for r in rates], [r.high - r.value for r in rates]]
-    axes.errorbar(range(len(rates)), middle, reach, marker="o", capsize=3)
-    axes.set_xticks(range(len(rates)), list(weeks), rotation=45)
-    axes.set(ylabel="share that agrees", ylim=(0, 1))
+    each = [_rates(records) for records in groups.values()]
+    for shift, name in enumerate(DRAWN):
+        rates = [of[name] for of in each]
+        middle = [rate.value if rate.total else np.nan for rate in rates]
+        reach = [[r.value - r.low for r in rates], [r.high - r.value for r in rates]]
+        axes.errorbar(np.arange(len(rates)) + 0.1 * shift, middle, reach, marker="o", capsize=3, label=name)
+    axes.set_xticks(range(len(groups)), list(groups), rotation=15, ha="right")
+    axes.set(xlim=(-0.5, len(groups) - 0.5), ylim=(0, 1.02))
+    axes.legend()
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()

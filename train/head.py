@@ -105,22 +105,25 @@ class Scaling:
 
 
 def calibrate(model: CatModel, validation: Examples, config: TrainConfig) -> Scaling:
-    """Make probabilities mean what they say, by Platt scaling (J. Platt, 1999) on photos it did not learn.
+    """Make probabilities mean what they say, by Platt scaling on photos it did not learn.
 
     The scale and the shift go into the head's weights, so that the model itself is calibrated. Evidence that
     was learnt is brought to the range of the features: in int8, both share the embedding's steps.
     """
     weights, bias = model.head.get()
     embeddings = model.embed(validation.pixels, config.batch)
-    logits = embeddings @ weights[:, None] + bias
-    # The default, slight regularisation keeps the scale finite where validation photos are separable.
-    scaling = LogisticRegression().fit(logits, validation.labels)
-    scale = scaling.coef_[0, 0]
-    shift = float(scaling.intercept_[0])
-    weights = weights * scale
+    scaling = platt(embeddings @ weights + bias, validation.labels)
+    weights = weights * scaling.scale
     if model.evidence:
         factor = embeddings[:, :-1].max() / np.abs(embeddings[:, -1]).max()
         model.evidence.set_weights([each * factor for each in model.evidence.get_weights()])
         weights[-1] /= factor
-    model.head.set(weights, bias * scale + shift)
-    return Scaling(float(scale), shift)
+    model.head.set(weights, bias * scaling.scale + scaling.shift)
+    return scaling
+
+
+def platt(logits: np.ndarray, labels: np.ndarray) -> Scaling:
+    """Return what makes logits, shape (N,), fit labels, shape (N,), 0 or 1 (J. Platt, 1999)."""
+    # The default, slight regularisation keeps the scale finite where the photos are separable.
+    fitted = LogisticRegression().fit(logits[:, None], labels)
+    return Scaling(float(fitted.coef_[0, 0]), float(fitted.intercept_[0]))

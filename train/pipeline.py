@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -250,11 +250,20 @@ def _with_places(current: Run, train: Examples) -> Examples:
     return dataclasses.replace(train, places=pictures, known=known)
 
 
-def evaluate_run(current: Run, cat_model: CatModel, scaling: Scaling, tracker: Tracker) -> dict[str, object]:
-    """Measure the Keras model at the threshold that validation chooses; all of it goes to MLflow too."""
+def evaluate_run(
+    current: Run,
+    cat_model: CatModel,
+    scaling: Scaling,
+    tracker: Tracker,
+    slices: Iterable[str] = stress.SLICES,
+) -> dict[str, object]:
+    """Measure a calibrated model on all splits and some stress slices of the test photos; MLflow gets it too.
+
+    The threshold is the one that the photos for choosing choose.
+    """
     ask = partial(answers.ask, current, partial(cat_model.probabilities, batch=current.config.batch))
     whole = {split: ask(split) for split in (VALIDATION, TEST, PEOPLE, WILD) if current.manifest(split)}
-    stressed = {answers.stressed(TEST, name): ask(TEST, name) for name in stress.SLICES}
+    stressed = {answers.stressed(TEST, name): ask(TEST, name) for name in slices}
     answers.write(current.folder / ANSWERS, whole | stressed)
 
     choosing = [whole[split] for split in CHOOSING if split in whole]

@@ -1,23 +1,15 @@
-"""Learning from feedback without photos: the head is fitted anew on stored embeddings and on replayed ones.
+"""Learning from feedback without photos: a run's head, fitted anew on the embeddings that people agreed to.
 
-Only the linear head changes. It is drawn to where it was (L2-SP, X. Li et al., 2018), and photos it learned
-from are replayed (A. Robins, 1995), so that it forgets little; wrong answers are found by confident learning
-(C. Northcutt et al., 2021) and left out. The result is a run like any other: `python -m export` puts it
-through the same gate.
+The result is a run like any other: `python -m export` puts it through the same gate.
 """
 
 import dataclasses
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit
-from sklearn.metrics import log_loss
-from sklearn.model_selection import StratifiedKFold
 
 from cat_model.bundle import MODEL as SERVED
 from cat_model.bundle import sha256
@@ -26,8 +18,9 @@ from cat_model.files import write_durably
 from cat_model.runtime import Runtime
 from train import dataset, feedback_report, feedback_set, model, pipeline
 from train.config import TrainError
-from train.dataset import TRAIN, VALIDATION
+from train.dataset import PEOPLE, TRAIN, VALIDATION
 from train.head import calibrate
+from train.refit import Data, Old, Weights, doubtful, refit
 from train.run import MODEL, RUN, SUMMARY, Run
 from train.tracking import Tracker, code_commit
 
@@ -37,44 +30,7 @@ ENOUGH = 50
 REPLAY = 4
 """Photos replayed for each answer, as far as there are so many."""
 LEAST_REPLAYED = 2_000
-STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1)
-"""How strongly the head may be drawn to where it was; cross-validation chooses."""
-FOLDS = 5
 BATCH = 16
-
-
-@dataclass(frozen=True)
-class Data:
-    """What the head is fitted to.
-
-    Attributes:
-        inputs: embeddings, shape (N, D), float32.
-        cats: shape (N,), bool.
-    """
-
-    inputs: np.ndarray
-    cats: np.ndarray
-
-    def some(self, which: np.ndarray) -> "Data":
-        """Return those that are chosen, by indices or by a mask."""
-        return Data(self.inputs[which], self.cats[which])
-
-    def and_more(self, other: "Data") -> "Data":
-        """Return both, one after the other."""
-        inputs = np.concatenate([self.inputs, other.inputs])
-        return Data(inputs, np.concatenate([self.cats, other.cats]))
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A linear head: weights, shape (D,), and bias."""
-
-    slopes: np.ndarray
-    bias: float
-
-    def probabilities(self, inputs: np.ndarray) -> np.ndarray:
-        """Return the probabilities of "cat" for embeddings (N, D), shape (N,)."""
-        return expit(inputs @ self.slopes + self.bias)
 
 
 def refresh(folder: Path, feedback: Path, command: str) -> Run:
@@ -99,22 +55,22 @@ def refresh(folder: Path, feedback: Path, command: str) -> Run:
         print(f"{new_folder} is finished already.")
         return Run.read(new_folder)
 
-    replayed, judging = _replay(run, served, len(records)), _embedded(run, served, VALIDATION)
     cat_model = model.load(run.folder / MODEL)
-    start = Weights(*cat_model.head.get())
-    honest = ~doubtful(told, replayed, start, run.config.seed)
-    strength = choose(told.some(honest), replayed, judging, start, run.config.seed)
-    head = fit_head(told.some(honest).and_more(replayed), start, strength)
-    cat_model.head.set(head.slopes, head.bias)
+    old = _old(run, served, Weights(*cat_model.head.get()), len(records))
+    doubted = doubtful(told, old, run.config.seed)
+    fitted = refit(told.some(~doubted), old, run.config.seed)
+    cat_model.head.set(fitted.head.slopes, fitted.head.bias)
+    # The evidence keeps its scale here, for these photos gave it: the embeddings stay what they were.
     scaling = calibrate(cat_model, pipeline.examples(run, (VALIDATION,)), run.config)
 
-    about |= {"doubtful": int((~honest).sum()), "learned": int(honest.sum()), "strength": strength}
-    about |= {"replayed": len(replayed.cats), "parent": run.folder.name}
+    about |= {"doubtful": int(doubted.sum()), "learned": int((~doubted).sum()), "strength": fitted.strength}
+    about |= {"replayed": len(old.replayed.cats), "parent": run.folder.name}
     print(f"Learned from {about['learned']} answers: {about}")
     new = _begin(run, new_folder, command, embedders, about)
     with pipeline.tracked(Tracker(new.tracking_uri, new.mlflow_run)) as tracker:
         cat_model.served.save(new.folder / MODEL)
-        summary = pipeline.evaluate_run(new, cat_model, scaling, tracker)
+        # Stress slices take most of the time, and export measures them on the file that may ship.
+        summary = pipeline.evaluate_run(new, cat_model, scaling, tracker, slices=())
         tracker.params({f"refresh_{name}": value for name, value in about.items()})
         write_durably(new.folder / SUMMARY, json.dumps(summary, indent=1).encode())
     return Run.read(new.folder)
@@ -145,61 +101,6 @@ def usable(records: Sequence[Record], embedders: set[str]) -> tuple[list[Record]
     return left, about
 
 
-def fit_head(data: Data, start: Weights, strength: float) -> Weights:
-    """Fit a head by logistic regression that is drawn to where it started.
-
-    Args:
-        data: what to fit it to.
-        start: where it is drawn to.
-        strength: of that: how much a squared step counts, in standard deviations of the features.
-    """
-    spread = data.inputs.std(axis=0) + 1e-3
-    scaled = (data.inputs / spread).astype(np.float64)
-    there = np.append(start.slopes * spread, start.bias)
-    signs = np.where(data.cats, 1.0, -1.0)
-
-    def loss(here: np.ndarray) -> tuple[float, np.ndarray]:
-        margins = signs * (scaled @ here[:-1] + here[-1])
-        slope = -signs * expit(-margins) / len(signs)
-        step = here - there
-        step[-1] = 0.0
-        gradient = np.append(scaled.T @ slope, slope.sum()) + 2 * strength * step
-        return float(np.logaddexp(0, -margins).mean() + strength * step @ step), gradient
-
-    found = minimize(loss, there, jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
-    return Weights((found[:-1] / spread).astype(np.float32), float(found[-1]))
-
-
-def doubtful(told: Data, replayed: Data, start: Weights, seed: int) -> np.ndarray:
-    """Return which answers are probably wrong, shape (N,), bool, by confident learning."""
-    from cleanlab.filter import find_label_issues
-
-    said = np.empty(len(told.cats))
-    for learned, held in _folds(told, seed):
-        head = fit_head(told.some(learned).and_more(replayed), start, STRENGTHS[1])
-        said[held] = head.probabilities(told.inputs[held])
-    return find_label_issues(told.cats.astype(int), np.column_stack([1 - said, said]), n_jobs=1)
-
-
-def choose(told: Data, replayed: Data, judging: Data, start: Weights, seed: int) -> float:
-    """Return the strength with the lowest loss on answers held out and on validation photos together."""
-    losses = {}
-    for strength in STRENGTHS:
-        parts = []
-        for learned, held in _folds(told, seed):
-            head = fit_head(told.some(learned).and_more(replayed), start, strength)
-            new = log_loss(told.cats[held], head.probabilities(told.inputs[held]), labels=[False, True])
-            old = log_loss(judging.cats, head.probabilities(judging.inputs), labels=[False, True])
-            parts.append(new + old)
-        losses[strength] = float(np.mean(parts))
-    return min(losses, key=losses.get)
-
-
-def _folds(told: Data, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    return list(folds.split(told.inputs, told.cats))
-
-
 def _served(run: Run) -> bytes:
     path = run.folder / "export" / SERVED
     try:
@@ -217,12 +118,14 @@ def _embedders(run: Run) -> set[str]:
     return set(json.loads(path.read_text())) if path.exists() else set()
 
 
-def _replay(run: Run, served: bytes, answers: int) -> Data:
-    """Draw training photos to replay, as the exported model describes them."""
-    whole = run.manifest(TRAIN)
-    count = min(len(whole), max(LEAST_REPLAYED, REPLAY * answers))
-    chosen = np.sort(np.random.default_rng(run.config.seed).permutation(len(whole))[:count])
-    return _embedded(run, served, TRAIN, chosen)
+def _old(run: Run, served: bytes, head: Weights, answers: int) -> Old:
+    """Describe photos of a run by its exported model: those that are replayed, and those that choose."""
+    whole = len(run.manifest(TRAIN))
+    count = min(whole, max(LEAST_REPLAYED, REPLAY * answers))
+    chosen = np.sort(np.random.default_rng(run.config.seed).permutation(whole)[:count])
+    validation = _embedded(run, served, VALIDATION)
+    choosing = validation.and_more(_embedded(run, served, PEOPLE)) if run.manifest(PEOPLE) else validation
+    return Old(head, _embedded(run, served, TRAIN, chosen), validation, choosing)
 
 
 def _embedded(run: Run, served: bytes, split: str, chosen: np.ndarray | None = None) -> Data:

@@ -19,6 +19,7 @@ from cat_model.feedback import (
     FeedbackError,
     Flag,
     new_secret,
+    read_receipt,
     receipt,
 )
 from cat_model.outbox import Outbox
@@ -96,15 +97,32 @@ class Desk:
         failed = self._undone(code or "")[1]
         if failed:
             return *[gr.skip()] * 5, words.note(failed, failed=True), gr.skip(), gr.skip(), gr.skip()
+        return self._anew(shown, words.note(words.DELETED))
+
+    def delete(self, code: str, kept: str | None, shown: Judged | None) -> tuple[Any, ...]:
+        """Delete feedback by its receipt code.
+
+        Args:
+            code: what the visitor typed.
+            kept: the code of what was just stored about the verdict on the page; None where nothing was.
+            shown: that verdict.
+
+        Returns:
+            The flag row and the verdict, as they were before where the code is the one just given; last,
+            what to tell the visitor.
+        """
+        said, failed = self._undone(code)
+        told = words.note(failed or said, failed=bool(failed))
+        if failed or kept is None or read_receipt(code) != read_receipt(kept):
+            return *[gr.skip()] * 9, told
+        return *self._anew(shown, words.note()), told
+
+    def _anew(self, shown: Judged | None, said: str) -> tuple[Any, ...]:
+        """Return the flag row as it was before anything was stored, and the verdict made anew."""
         # With another secret: what is said now is another record than the deleted one.
         anew = replace(shown, secret=new_secret()) if shown else None
         fresh = row(shown.verdict if shown else None)
-        return *fresh[:5], words.note(words.DELETED), *fresh[6:], anew
-
-    def delete(self, code: str) -> str:
-        """Delete earlier feedback by its receipt code; return what to tell the visitor."""
-        said, failed = self._undone(code)
-        return words.note(failed or said, failed=bool(failed))
+        return *fresh[:5], said, *fresh[6:], anew
 
     def feedback(
         self,
@@ -254,7 +272,14 @@ def lay_out(desk: Desk, shown: gr.State, about: str) -> list[Any]:
             partial(desk.flag, agrees), [shown, keep, numbers, comment], parts, queue=False, **PRIVATE
         )
     undo.click(desk.take_back, [receipt_code, shown], [*parts, shown], queue=False, **PRIVATE)
-    gr.on([delete.click, code.submit], desk.delete, code, deleted, queue=False, **PRIVATE)
+    gr.on(
+        [delete.click, code.submit],
+        desk.delete,
+        [code, receipt_code, shown],
+        [*parts, shown, deleted],
+        queue=False,
+        **PRIVATE,
+    )
     return parts
 
 

@@ -5,6 +5,7 @@ import json
 import re
 from types import SimpleNamespace
 
+import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
@@ -197,16 +198,31 @@ def test_earlier_feedback_is_deleted_by_its_code_and_no_other(page_that_says, ex
         ("abc", "not a receipt"),
         (code[:-4] + "aaaa", "no feedback"),
     ):
-        assert words in page.desk.delete(wrong)
-        assert 'class="failed"' in page.desk.delete(wrong)
+        *row, said = page.desk.delete(wrong, code, judged)
+        assert words in said
+        assert 'class="failed"' in said
+        assert all(part == gr.skip() for part in row)
     assert len(records(tmp_path)) == 1
-    assert "is deleted" in page.desk.delete(f" {code} ")
+    *row, said = page.desk.delete(f" {code} ", None, None)
+    assert "is deleted" in said
+    assert all(part == gr.skip() for part in row)
     assert records(tmp_path) == []
+
+
+def test_deleting_by_the_code_just_given_takes_back_the_thanks_as_well(page_that_says, examples, tmp_path):
+    page = page_that_says(0.9)
+    _, _, judged, _ = judge(page, examples / "chelsea.jpg")
+    code = page.flag(True, judged, keep=True)[7]
+    right, *_, thanks, undo, kept, anew, said = page.desk.delete(code.upper(), code, judged)
+    assert "is deleted" in said
+    assert "Thank you" not in thanks
+    assert (right["interactive"], undo["visible"], kept) == (True, False, None)
+    assert page.flag(False, anew)[7] != code
 
 
 def test_a_code_that_only_a_store_can_check_is_noted(examples, tmp_path):
     page = Both(OneMind(verdict(0.9)), Outbox(tmp_path / "feedback", delivers=True))
-    assert "as soon as" in page.desk.delete("0" * 16 + "a" * 16)
+    assert "as soon as" in page.desk.delete("0" * 16 + "a" * 16, None, None)[-1]
     assert page.woken
 
 

@@ -59,6 +59,17 @@ def test_honest_people_are_not_suspected(seed):
     assert suspects(list(crowd(seed))) == []
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_people_who_sleep_at_night_are_not_suspected(seed):
+    lot, number, days = np.random.default_rng(seed), 0, []
+    for hour in range(14 * 24):
+        for _ in range(lot.poisson(1 if hour % 24 < 18 else 20)):
+            number += 1
+            days.append(record(number, "cat", lot.random() > 0.1, hour % 24, numbers(number, 8)))
+            days[-1] = replace(days[-1], hour=f"2026-11-{1 + hour // 24:02d}T{hour % 24:02d}:00:00+00:00")
+    assert suspects(days) == []
+
+
 def test_a_burst_is_suspected():
     burst = [record(1000 + n, "cat", n % 10 > 0, 5, numbers(1000 + n, 8)) for n in range(60)]
     (found,) = suspects([*crowd(), *burst])
@@ -98,7 +109,7 @@ def test_the_page_shows_disputed_photos_plots_and_tables(tmp_path):
     told = feedback_report.write(tmp_path / "set")
     page = (tmp_path / "set" / "feedback.html").read_text("utf-8")
     assert page.count("data:image/jpeg") == 3  # of the others people agree that they are no cats
-    assert page.count("data:image/png") == 1
+    assert page.count("data:image/png") == 2
     assert "&lt;i&gt;" in page
     assert "<i>" not in page
     assert "(no photo)" in page
@@ -106,3 +117,17 @@ def test_the_page_shows_disputed_photos_plots_and_tables(tmp_path):
     assert "W48" in page or "-W" in page
     assert "7" in told
     assert (tmp_path / "set" / "suspects.csv").read_text().startswith("kind,id")
+
+
+def test_what_is_said_otherwise_is_what_those_say_who_dispute_and_the_photo_may_be_of_another(tmp_path):
+    outbox, picture = Outbox(tmp_path / "outbox"), Image.effect_noise((64, 64), 50).convert("RGB")
+    right, wrong = VERDICT.is_cat, not VERDICT.is_cat
+    given = {"embedding": numbers(1), "photo": picture}
+    kept = outbox.add(flag("agrees", right, consent=PHOTO, comment="indeed", **given))
+    outbox.add(flag("disputes", wrong, consent=NUMBERS, comment="no", **given))
+    feedback_set.pull(FolderStore(outbox.folder), tmp_path / "set")
+    feedback_report.write(tmp_path / "set")
+    page = (tmp_path / "set" / "feedback.html").read_text("utf-8")
+    assert f"{kept.id}: 1 of 2 say otherwise ({'cat' if wrong else 'not a cat'})" in page
+    assert "indeed" not in page
+    assert page.count("data:image/jpeg") == 1

@@ -97,6 +97,18 @@ def test_calibration_gives_evidence_the_range_of_the_features_and_changes_nothin
     np.testing.assert_allclose(undone, before, atol=1e-3)
 
 
+def test_calibrating_again_after_the_head_has_changed_leaves_the_embeddings(train, validation, tmp_path):
+    """Else what people's records hold would not be what the refreshed model sees."""
+    cat_model = model.build("tiny", CONFIG.side, None, strongest=True)
+    head.fit(cat_model, train, CONFIG, tmp_path)
+    head.calibrate(cat_model, validation, CONFIG)
+    before = cat_model.embed(validation.pixels, 16)
+    slopes, bias = cat_model.head.get()
+    cat_model.head.set(-2 * slopes[::-1], bias + 1)
+    head.calibrate(cat_model, validation, CONFIG)
+    np.testing.assert_allclose(cat_model.embed(validation.pixels, 16), before, rtol=1e-4, atol=1e-5)
+
+
 def test_only_the_upper_layers_are_trained(train, validation, tmp_path):
     cat_model = model.build("tiny", CONFIG.side, None)
     before = [layer.get_weights() for layer in cat_model.features.layers]
