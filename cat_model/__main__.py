@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cat_model import BundleError, PhotoError, Predictor, Verdict, load
 from cat_model.explain import LEAST_BUDGET
+from cat_model.explain_look import captioned
 from cat_model.files import write_durably
 from cat_model.photo import SUFFIXES
 from cat_model.predict import EXPLAIN_BUDGET
@@ -79,7 +80,7 @@ def _explain(predictor: Predictor, path: Path, options: argparse.Namespace) -> i
     except PhotoError as error:
         return _refused(path, error, options.json)
     drawn = io.BytesIO()
-    explanation.overlay.save(drawn, "PNG")
+    captioned(explanation.overlay, explanation.sentence).save(drawn, "PNG")
     try:
         write_durably(options.explain, drawn.getvalue(), mode=0o644)
     except OSError as error:

@@ -1,12 +1,13 @@
 """How an explanation looks and reads: colours over the photo, a legend, a sentence. No model in here."""
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from cat_model.predict import CAT, NOT_A_CAT, Verdict
 
 FOR, AGAINST = (230, 97, 1), (33, 102, 172)
 """Orange speaks for a cat, blue against: two colours that people who see few colours tell apart."""
+MEANING = {FOR: "speaks for a cat", AGAINST: "speaks against"}
 LONGEST = 1024
 """Pixels of the longer side of a drawn explanation, at most."""
 FAINT = 0.12
@@ -64,6 +65,37 @@ def draw(photo: Image.Image, values: np.ndarray, strength: float = STRENGTH) -> 
     opacity = colours.getchannel("A").point(lambda alpha: alpha * min(max(strength, 0.0), 1.0))
     drawn.paste(colours, mask=opacity)
     return drawn
+
+
+def captioned(drawn: Image.Image, told: str) -> Image.Image:
+    """Return a drawn explanation, mode RGB, with its sentence and what the colours mean below."""
+    size = max(13, drawn.width // 30)
+    gap, font = size // 2, ImageFont.load_default(size)
+    lines = _wrapped(told, font, drawn.width - 2 * gap)
+    step = size + gap
+    whole = Image.new("RGB", (drawn.width, drawn.height + (len(lines) + len(MEANING)) * step + gap), "white")
+    whole.paste(drawn)
+    pen, y = ImageDraw.Draw(whole), drawn.height + gap
+    for line in lines:
+        pen.text((gap, y), line, "black", font)
+        y += step
+    for colour, meaning in MEANING.items():
+        pen.rectangle((gap, y, gap + size, y + size), colour)
+        pen.text((2 * gap + size, y), meaning, "black", font)
+        y += step
+    return whole
+
+
+def _wrapped(told: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+    """Return a sentence in lines of at most so many pixels; a longer word has a line of its own."""
+    lines = [""]
+    for word in told.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
 
 
 def sentence(values: np.ndarray, verdict: Verdict) -> str:

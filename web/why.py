@@ -16,7 +16,7 @@ from PIL import Image
 
 from cat_model import Explanation, PhotoError, Predictor
 from cat_model.explain import LEAST_BUDGET
-from cat_model.explain_look import STRENGTH, heat
+from cat_model.explain_look import MEANING, STRENGTH, heat
 
 BUDGETS = range(LEAST_BUDGET, 513)
 BUDGET_REFUSED = f"The budget is 0, or a whole number from {LEAST_BUDGET} to {BUDGETS[-1]}."
@@ -24,25 +24,53 @@ LONGEST = 560
 """Pixels of the longer side of the photo under the colours."""
 TICK_S = 0.1
 """How often the progress bar moves."""
-LEGEND = (
-    '<p class="legend"><span class="for"></span>speaks for a cat '
-    '<span class="against"></span>speaks against</p>'
+LEGEND = '<p class="legend"><span class="for"></span>{} <span class="against"></span>{}</p>'.format(
+    *MEANING.values()
 )
 CLOSER, STOP, SAVE = "Look closer", "Stop", "Save picture"
 # The browser sets the strength by itself: no word to the server.
 SET_STRENGTH = """percent => {
     document.getElementById("why").style.setProperty("--strength", percent / 100);
 }"""
+# The saved picture is what the page shows: photo, colours at their strength, sentence and legend below.
 SAVE_PICTURE = """() => {
     const [photo, heat] = document.querySelectorAll("#why .picture img");
-    const canvas = document.createElement("canvas");
-    canvas.width = photo.naturalWidth;
-    canvas.height = photo.naturalHeight;
-    const pen = canvas.getContext("2d");
+    const canvas = document.createElement("canvas"), pen = canvas.getContext("2d");
+    const [width, height] = [photo.naturalWidth, photo.naturalHeight];
+    const size = Math.max(13, Math.round(width / 30)), gap = Math.round(size / 2);
+    const font = `${size}px sans-serif`;
+    pen.font = font;
+    const lines = [""];
+    for (const word of document.querySelector("#why .sentence").innerText.split(" ")) {
+        const longer = `${lines.at(-1)} ${word}`.trim();
+        if (lines.at(-1) && pen.measureText(longer).width > width - 2 * gap) lines.push(word);
+        else lines[lines.length - 1] = longer;
+    }
+    const colours = [...document.querySelectorAll("#why .legend span")];
+    const step = size + gap;
+    canvas.width = width;
+    canvas.height = height + (lines.length + colours.length) * step + gap;
+    pen.fillStyle = "white";
+    pen.fillRect(0, 0, canvas.width, canvas.height);
     pen.drawImage(photo, 0, 0);
     pen.globalAlpha = getComputedStyle(heat).opacity;
     pen.imageSmoothingQuality = "high";
-    pen.drawImage(heat, 0, 0, canvas.width, canvas.height);
+    pen.drawImage(heat, 0, 0, width, height);
+    pen.globalAlpha = 1;
+    pen.font = font;  // a new size makes a canvas forget it
+    pen.textBaseline = "top";
+    let y = height + gap;
+    const write = (text, x) => {
+        pen.fillStyle = "black";
+        pen.fillText(text, x, y);
+        y += step;
+    };
+    for (const line of lines) write(line, gap);
+    for (const colour of colours) {
+        pen.fillStyle = getComputedStyle(colour).backgroundColor;
+        pen.fillRect(gap, y, size, size);
+        write(colour.nextSibling.textContent.trim(), 2 * gap + size);
+    }
     canvas.toBlob(bytes => {
         const link = document.createElement("a");
         link.href = URL.createObjectURL(bytes);

@@ -7,6 +7,7 @@ import threading
 import pytest
 from PIL import Image
 
+from cat_model.explain_look import AGAINST, FOR
 from tests.app.conftest import QUIET
 from web import why
 
@@ -41,8 +42,12 @@ def test_a_closer_look_changes_the_colours_and_a_saved_picture_has_them(answered
     with answered.expect_download() as download:
         answered.click("#save")
     with Image.open(download.value.path()) as saved, Image.open(io.BytesIO(shown(answered))) as photo:
-        assert saved.size == photo.size
-        apart = [a - b for a, b in zip(mean(saved), mean(photo), strict=True)]
+        assert saved.width == photo.width
+        below = saved.convert("RGB").crop((0, photo.height, saved.width, saved.height))
+        drawn = saved.crop((0, 0, *photo.size))
+        apart = [a - b for a, b in zip(mean(drawn), mean(photo), strict=True)]
+    colours_below = {colour for _, colour in below.getcolors(1 << 20)}
+    assert {FOR, AGAINST, (0, 0, 0), (255, 255, 255)} <= colours_below  # the legend, and words
     assert apart[0] > apart[2] + 3  # warmer
 
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from cat_model import Verdict
-from cat_model.explain_look import draw, heat, place, sentence
+from cat_model.explain_look import AGAINST, FOR, captioned, draw, heat, place, sentence
 
 CAT = Verdict(0.9, True, False, "cat", "test")
 OTHER = Verdict(0.01, False, False, "not a cat", "test")
@@ -60,3 +60,15 @@ def test_a_drawing_keeps_the_photos_shape_and_its_strength_is_heeded():
     assert photo.size == (2000, 1000)
     assert none.getextrema() == tuple((grey, grey) for grey in none.getpixel((0, 0)))
     assert full.getextrema() != none.getextrema()
+
+
+@pytest.mark.parametrize("size", [(560, 420), (90, 560)])
+def test_a_saved_picture_has_the_sentence_and_the_legend_below(size):
+    photo = Image.new("RGB", size, "grey")
+    short, long = (captioned(photo, told) for told in ("Short.", "A sentence that needs a second line " * 3))
+    assert short.crop((0, 0, *size)).getcolors() == photo.getcolors()
+    below = {colour for _, colour in short.crop((0, size[1], *short.size)).getcolors(1 << 20)}
+    assert {FOR, AGAINST, (255, 255, 255)} <= below
+    assert min(min(colour) for colour in below) < 60  # words
+    assert short.width == long.width == size[0]
+    assert long.height > short.height

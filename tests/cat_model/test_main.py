@@ -165,7 +165,8 @@ def test_the_reasons_are_drawn_into_a_picture(examples, tmp_path, capsys):
     out = tmp_path / "new" / "why.png"
     assert terminal.main(["--explain", str(out), "--budget", "0", str(examples / "chelsea.jpg")]) == 0
     with Image.open(out) as drawn, Image.open(examples / "chelsea.jpg") as photo:
-        assert (drawn.format, drawn.size) == ("PNG", photo.size)
+        assert (drawn.format, drawn.width) == ("PNG", photo.width)
+        assert drawn.height > photo.height  # the sentence and the legend
     sentence = cat_model.load().explain(examples / "chelsea.jpg", budget=0).sentence
     assert f"{sentence} Drawn in {out}" in capsys.readouterr().out
 
