@@ -18,6 +18,7 @@ from cat_model.serving import Serving
 from cat_model.settings import Settings, SettingsError
 from cat_model.traffic import Aggregate, Traffic
 from web import flags, live, owner, why, words
+from web.light import LightBlocks
 from web.metrics import Metrics
 from web.page import Page
 from web.photo_box import PhotoBox
@@ -27,6 +28,8 @@ HERE = Path(__file__).parent
 EXAMPLES = {"A cat": "chelsea.jpg", "An astronaut": "astronaut.jpg", "A cup of coffee": "coffee.jpg"}
 SWEEP_S, PHOTO_LIFE_S = 60, 15 * 60
 """How often uploaded photos are deleted, and how old they are then."""
+AT_ONCE = 2
+"""Photos taken up for each worker: while Gradio hands over one's answer, the next is already here."""
 
 # What the browser does by itself: no word to the server.
 OFF = "{__type__: 'update', interactive: false}"
@@ -41,11 +44,24 @@ SHOW_BUSY = f"""async () => {{
         return panel;
     }}
 }}"""
-ON_LOAD = f"""() => {{
-    for (const name of ["answer", "thanks"]) document.getElementById(name).setAttribute("role", "status");
-    const names = {json.dumps(list(EXAMPLES))};
-    document.querySelectorAll("#examples button").forEach((b, i) => b.setAttribute("aria-label", names[i]));
-}}"""
+
+
+def on_load(settings: Settings) -> str:
+    """Return what the browser runs when it has the page: names for screen readers, and who is before one."""
+    return f"""() => {{
+        for (const name of ["answer", "thanks"]) document.getElementById(name).setAttribute("role", "status");
+        const names = {json.dumps(list(EXAMPLES))}, examples = document.querySelectorAll("#examples button");
+        examples.forEach((button, i) => button.setAttribute("aria-label", names[i]));
+        // Gradio tells the place among those who wait, "queue: 2/5"; who is being served comes on top.
+        const answer = document.getElementById("answer"), {{ one, many }} = {json.dumps(words.BEFORE)};
+        new MutationObserver(() => {{
+            const detail = answer.querySelector(".verdict.idle p:last-child");
+            const place = answer.querySelector(".progress-text")?.textContent.match(/(\\d+)\\/\\d+/);
+            const before = place ? place[1] - 1 + {AT_ONCE * settings.workers} : 0;
+            const said = before ? (before == 1 ? one : many.replace("N", before)) : "";
+            if (detail && detail.textContent != said) detail.textContent = said;
+        }}).observe(answer, {{ subtree: true, childList: true, characterData: true }});
+    }}"""
 
 
 def create_app(settings: Settings) -> Site:
@@ -61,7 +77,8 @@ def create_app(settings: Settings) -> Site:
     lasts = bool(stored) or not settings.on_space
     page, desk = Page(serving), flags.Desk(serving, outbox, lasts, delivery.wake)
     about = words.about(settings.feedback_days, stored, lasts)
-    with gr.Blocks(title=words.TITLE, analytics_enabled=False, delete_cache=(SWEEP_S, PHOTO_LIFE_S)) as app:
+    options = {"analytics_enabled": False, "delete_cache": (SWEEP_S, PHOTO_LIFE_S)}
+    with LightBlocks(title=words.TITLE, **options) as app:
         gr.Markdown(words.WELCOME)
         with gr.Tabs():
             with gr.Tab("Photo"):
@@ -76,7 +93,7 @@ def create_app(settings: Settings) -> Site:
         flags.add_endpoints(desk, photo)
     outbox.recover()
     delivery.start()
-    app.queue(max_size=settings.queue, default_concurrency_limit=settings.workers)
+    app.queue(max_size=settings.queue, default_concurrency_limit=AT_ONCE * settings.workers)
     return Site(app, serving, metrics, lambda: delivery.status)
 
 
@@ -139,7 +156,9 @@ def photo_tab(page: Page, desk: flags.Desk, about: str) -> PhotoBox:
         [answer, bars, judged, *row, *reasons],
         trigger_mode="always_last",
         concurrency_id="model",
-        **private,
+        api_visibility="private",
+        show_progress="minimal",  # page.css hides it: on_load says it in words
+        show_progress_on=answer,
     ).failure(None, None, answer, js=SHOW_BUSY, **private)
     return photo
 
@@ -162,7 +181,7 @@ def main() -> int:
         signal.signal(sign, lambda number, _: stops.append(number))
     try:
         settings = Settings.from_env()
-        return run(create_app(settings), settings, stops, ON_LOAD)
+        return run(create_app(settings), settings, stops, on_load(settings))
     except (BundleError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 1
