@@ -3,7 +3,6 @@
 This file only wires cat_model into Gradio; photos, verdicts and feedback are decided there.
 """
 
-import json
 import signal
 import sys
 from pathlib import Path
@@ -17,7 +16,7 @@ from cat_model.predict import EXPLAIN_BUDGET
 from cat_model.serving import Serving
 from cat_model.settings import Settings, SettingsError
 from cat_model.traffic import Aggregate, Traffic
-from web import flags, live, owner, why, words
+from web import browser, flags, live, owner, why, words
 from web.light import LightBlocks
 from web.metrics import Metrics
 from web.page import Page
@@ -30,38 +29,6 @@ SWEEP_S, PHOTO_LIFE_S = 60, 15 * 60
 """How often uploaded photos are deleted, and how old they are then."""
 AT_ONCE = 2
 """Photos taken up for each worker: while Gradio hands over one's answer, the next is already here."""
-
-# What the browser does by itself: no word to the server.
-OFF = "{__type__: 'update', interactive: false}"
-HIDE = "{__type__: 'update', visible: false}"
-SHOW_LOOKING = f"() => [{json.dumps(words.LOOKING)}, {HIDE}, {HIDE}, {', '.join([OFF] * 5)}]"
-SHOW_BUSY = f"""async () => {{
-    const panel = {json.dumps(words.BUSY)}, lost = {json.dumps(words.LOST)};
-    try {{
-        const answer = await fetch("busy");
-        return answer.ok ? panel.replace(lost, await answer.text()) : panel;
-    }} catch {{
-        return panel;
-    }}
-}}"""
-
-
-def on_load(settings: Settings) -> str:
-    """Return what the browser runs when it has the page: names for screen readers, and who is before one."""
-    return f"""() => {{
-        for (const name of ["answer", "thanks"]) document.getElementById(name).setAttribute("role", "status");
-        const names = {json.dumps(list(EXAMPLES))}, examples = document.querySelectorAll("#examples button");
-        examples.forEach((button, i) => button.setAttribute("aria-label", names[i]));
-        // Gradio tells the place among those who wait, "queue: 2/5"; who is being served comes on top.
-        const answer = document.getElementById("answer"), {{ one, many }} = {json.dumps(words.BEFORE)};
-        new MutationObserver(() => {{
-            const detail = answer.querySelector(".verdict.idle p:last-child");
-            const place = answer.querySelector(".progress-text")?.textContent.match(/(\\d+)\\/\\d+/);
-            const before = place ? place[1] - 1 + {AT_ONCE * settings.workers} : 0;
-            const said = before ? (before == 1 ? one : many.replace("N", before)) : "";
-            if (detail && detail.textContent != said) detail.textContent = said;
-        }}).observe(answer, {{ subtree: true, childList: true, characterData: true }});
-    }}"""
 
 
 def create_app(settings: Settings) -> Site:
@@ -95,6 +62,11 @@ def create_app(settings: Settings) -> Site:
     delivery.start()
     app.queue(max_size=settings.queue, default_concurrency_limit=AT_ONCE * settings.workers)
     return Site(app, serving, metrics, lambda: delivery.status)
+
+
+def on_load(settings: Settings) -> str:
+    """Return what the browser runs when it has the page."""
+    return browser.on_load(EXAMPLES, AT_ONCE * settings.workers)
 
 
 def load_model(settings: Settings, metrics: Metrics) -> Predictor:
@@ -149,7 +121,9 @@ def photo_tab(page: Page, desk: flags.Desk, about: str) -> PhotoBox:
     looking = closer.click(page.look_closer, judged, reasons[1:], concurrency_id="model", **private)
     stop.click(why.stopped, None, reasons[2:], cancels=looking, queue=False, **private)
     # The old verdict goes the moment the picture does, whatever becomes of the question to the server.
-    photo.change(None, None, [answer, bars, section, *row[:5]], js=SHOW_LOOKING, cancels=looking, **private)
+    photo.change(
+        None, None, [answer, bars, section, *row[:5]], js=browser.SHOW_LOOKING, cancels=looking, **private
+    )
     photo.change(
         page.judge,
         photo,
@@ -157,9 +131,9 @@ def photo_tab(page: Page, desk: flags.Desk, about: str) -> PhotoBox:
         trigger_mode="always_last",
         concurrency_id="model",
         api_visibility="private",
-        show_progress="minimal",  # page.css hides it: on_load says it in words
+        show_progress="minimal",  # page.css hides it: browser.on_load says it in words
         show_progress_on=answer,
-    ).failure(None, None, answer, js=SHOW_BUSY, **private)
+    ).failure(None, None, answer, js=browser.SHOW_BUSY, **private)
     return photo
 
 

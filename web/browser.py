@@ -30,8 +30,8 @@ def on_load(examples: Iterable[str], at_once: int) -> str:
     """
     return f"""() => {{
         for (const name of ["answer", "thanks"]) document.getElementById(name).setAttribute("role", "status");
-        const names = {json.dumps(list(examples))};
-        document.querySelectorAll("#examples button").forEach((b, i) => b.setAttribute("aria-label", names[i]));
+        const names = {json.dumps(list(examples))}, buttons = document.querySelectorAll("#examples button");
+        buttons.forEach((button, i) => button.setAttribute("aria-label", names[i]));
         // Gradio tells the place among those who wait, "queue: 2/5"; who is being served comes on top.
         const answer = document.getElementById("answer"), {{ one, many }} = {json.dumps(words.BEFORE)};
         new MutationObserver(() => {{
