@@ -85,6 +85,8 @@ class Visitor:
         head, _, body = said.partition(b"\r\n\r\n")
         if b"connection: close" in head.lower():
             self._hang_up()
+        if b"transfer-encoding: chunked" in head.lower():
+            body = _joined(body)
         return int(head[9:12]), body.decode()
 
     def _hang_up(self) -> None:
@@ -102,3 +104,13 @@ def _whole(said: bytes) -> bool:
     if b"content-length" in fields:
         return len(body) >= int(fields[b"content-length"])
     return body.endswith(b"0\r\n\r\n")  # of pieces, the last of which is empty
+
+
+def _joined(body: bytes) -> bytes:
+    """Return what the pieces of an answer hold, each of which comes after its length."""
+    whole = b""
+    while body:
+        length, _, rest = body.partition(b"\r\n")
+        whole += rest[: int(length, 16)]
+        body = rest[int(length, 16) + 2 :]
+    return whole
