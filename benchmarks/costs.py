@@ -1,8 +1,9 @@
 """What each package that the app needs costs: `python -m benchmarks.costs [--runs 3]`.
 
-Prints a Markdown table: each line of requirements.in, its megabytes on the disk with those of the packages that
-come only with it, and the milliseconds that importing them takes until the page is laid out and its model is
-loaded (python -X importtime, the median of fresh processes). What several lines bring has a line of its own.
+Prints a Markdown table: each line of requirements.in, its megabytes on the disk with those of the packages
+that come only with it, and the milliseconds that importing them takes until the page is laid out and its
+model is loaded (python -X importtime, the median of fresh processes). What several lines bring has a line
+of its own.
 """
 
 import argparse
