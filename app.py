@@ -3,7 +3,6 @@
 This file only wires cat_model into Gradio; photos, verdicts and feedback are decided there.
 """
 
-import json
 import signal
 import sys
 from pathlib import Path
@@ -17,7 +16,8 @@ from cat_model.predict import EXPLAIN_BUDGET
 from cat_model.serving import Serving
 from cat_model.settings import Settings, SettingsError
 from cat_model.traffic import Aggregate, Traffic
-from web import flags, live, owner, why, words
+from web import browser, flags, live, owner, why, words
+from web.light import LightBlocks
 from web.metrics import Metrics
 from web.page import Page
 from web.photo_box import PhotoBox
@@ -27,25 +27,8 @@ HERE = Path(__file__).parent
 EXAMPLES = {"A cat": "chelsea.jpg", "An astronaut": "astronaut.jpg", "A cup of coffee": "coffee.jpg"}
 SWEEP_S, PHOTO_LIFE_S = 60, 15 * 60
 """How often uploaded photos are deleted, and how old they are then."""
-
-# What the browser does by itself: no word to the server.
-OFF = "{__type__: 'update', interactive: false}"
-HIDE = "{__type__: 'update', visible: false}"
-SHOW_LOOKING = f"() => [{json.dumps(words.LOOKING)}, {HIDE}, {HIDE}, {', '.join([OFF] * 5)}]"
-SHOW_BUSY = f"""async () => {{
-    const panel = {json.dumps(words.BUSY)}, lost = {json.dumps(words.LOST)};
-    try {{
-        const answer = await fetch("busy");
-        return answer.ok ? panel.replace(lost, await answer.text()) : panel;
-    }} catch {{
-        return panel;
-    }}
-}}"""
-ON_LOAD = f"""() => {{
-    for (const name of ["answer", "thanks"]) document.getElementById(name).setAttribute("role", "status");
-    const names = {json.dumps(list(EXAMPLES))};
-    document.querySelectorAll("#examples button").forEach((b, i) => b.setAttribute("aria-label", names[i]));
-}}"""
+AT_ONCE = 2
+"""Photos taken up for each worker: while Gradio hands over one's answer, the next is already here."""
 
 
 def create_app(settings: Settings) -> Site:
@@ -61,7 +44,8 @@ def create_app(settings: Settings) -> Site:
     lasts = bool(stored) or not settings.on_space
     page, desk = Page(serving), flags.Desk(serving, outbox, lasts, delivery.wake)
     about = words.about(settings.feedback_days, stored, lasts)
-    with gr.Blocks(title=words.TITLE, analytics_enabled=False, delete_cache=(SWEEP_S, PHOTO_LIFE_S)) as app:
+    options = {"analytics_enabled": False, "delete_cache": (SWEEP_S, PHOTO_LIFE_S)}
+    with LightBlocks(title=words.TITLE, **options) as app:
         gr.Markdown(words.WELCOME)
         with gr.Tabs():
             with gr.Tab("Photo"):
@@ -76,8 +60,13 @@ def create_app(settings: Settings) -> Site:
         flags.add_endpoints(desk, photo)
     outbox.recover()
     delivery.start()
-    app.queue(max_size=settings.queue, default_concurrency_limit=settings.workers)
+    app.queue(max_size=settings.queue, default_concurrency_limit=AT_ONCE * settings.workers)
     return Site(app, serving, metrics, lambda: delivery.status)
+
+
+def on_load(settings: Settings) -> str:
+    """Return what the browser runs when it has the page."""
+    return browser.on_load(EXAMPLES, AT_ONCE * settings.workers)
 
 
 def load_model(settings: Settings, metrics: Metrics) -> Predictor:
@@ -132,15 +121,19 @@ def photo_tab(page: Page, desk: flags.Desk, about: str) -> PhotoBox:
     looking = closer.click(page.look_closer, judged, reasons[1:], concurrency_id="model", **private)
     stop.click(why.stopped, None, reasons[2:], cancels=looking, queue=False, **private)
     # The old verdict goes the moment the picture does, whatever becomes of the question to the server.
-    photo.change(None, None, [answer, bars, section, *row[:5]], js=SHOW_LOOKING, cancels=looking, **private)
+    photo.change(
+        None, None, [answer, bars, section, *row[:5]], js=browser.SHOW_LOOKING, cancels=looking, **private
+    )
     photo.change(
         page.judge,
         photo,
         [answer, bars, judged, *row, *reasons],
         trigger_mode="always_last",
         concurrency_id="model",
-        **private,
-    ).failure(None, None, answer, js=SHOW_BUSY, **private)
+        api_visibility="private",
+        show_progress="minimal",  # page.css hides it: browser.on_load says it in words
+        show_progress_on=answer,
+    ).failure(None, None, answer, js=browser.SHOW_BUSY, **private)
     return photo
 
 
@@ -162,7 +155,7 @@ def main() -> int:
         signal.signal(sign, lambda number, _: stops.append(number))
     try:
         settings = Settings.from_env()
-        return run(create_app(settings), settings, stops, ON_LOAD)
+        return run(create_app(settings), settings, stops, on_load(settings))
     except (BundleError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 1

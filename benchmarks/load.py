@@ -1,14 +1,18 @@
 """The real page under many visitors: `python -m benchmarks.load [--visitors 1 8 32 128] [--seconds 30]`.
 
-Starts `app.py`, first asks the model itself for what decoding and judging the same photo alone can do in as
-many threads as the page has workers, then lets each crowd upload it and wait for the verdict, over and over.
-Prints verdicts a second, their ratio to the model alone, p50, p95 and p99 of an answer, how many were turned
-away with the polite "busy", any other error, and the server's memory. `--soak N` asks N more questions at 32
-visitors and prints the memory at each tenth. Figures of a busy machine are ratios at best.
+Starts `app.py`, first asks the model itself for what decoding and judging the same photos alone can do in as
+many threads as the page has workers, then lets each crowd upload phones' photos of 1 to 3 MB and wait for the
+verdict, over and over, beside two visitors who stall and break off. Prints verdicts a second, their ratio to
+the model alone, also of the share of the cores that the visitors themselves left (they run on the same ones),
+the processor time that page and visitors spent on each verdict (the ratio of those times holds on a busy
+machine too), p50, p95 and p99 of an answer, how many were turned away with the polite "busy", any other
+error, and the server's memory. `--soak N` asks N more questions at 32 visitors and prints the memory each
+minute, and its growth from minute 2 on.
 """
 
 import argparse
 import asyncio
+import itertools
 import os
 import statistics
 import subprocess
@@ -16,9 +20,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -26,64 +31,76 @@ import httpx
 import cat_model
 from benchmarks.decode import phone_photo
 from benchmarks.start import free_port
+from benchmarks.visitors import Visitor
 from cat_model.settings import Settings
 
 ROOT = Path(__file__).parents[1]
+GRAINS = (3, 7, 11)
+"""How grainy the photos are: files of 1 to 3 MB."""
+CROWD = 32
+"""Visitors of the soak."""
 
 
-def alone(photo: bytes, workers: int, seconds: float) -> float:
-    """Return how many photos a second are decoded and judged without a server."""
-    predictor, ends = cat_model.load(workers=workers), time.perf_counter() + seconds
+@dataclass(frozen=True)
+class Alone:
+    """What decoding and judging do without a server: photos a second, and processor seconds of each."""
+
+    rate: float
+    cpu: float
+
+
+@dataclass
+class Outcomes:
+    """What became of a crowd's questions, how many seconds each verdict took, and all of them together."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    took: list[float] = field(default_factory=list)
+    elapsed: float = 0.0
+
+
+def alone(photos: Sequence[bytes], workers: int, seconds: float) -> Alone:
+    """Decode and judge photos without a server."""
+    predictor = cat_model.load(workers=workers)
+    predictor.predict(photos[0])
+    began, used = time.perf_counter(), time.process_time()
 
     def work(_: int) -> int:
-        done = 0
-        while time.perf_counter() < ends:
+        for done, photo in enumerate(itertools.cycle(photos)):
+            if time.perf_counter() > began + seconds:
+                return done
             predictor.predict(photo)
-            done += 1
-        return done
+        return 0
 
     with ThreadPoolExecutor(workers) as threads:
-        return sum(threads.map(work, range(workers))) / seconds
+        done = sum(threads.map(work, range(workers)))
+    return Alone(done / (time.perf_counter() - began), (time.process_time() - used) / done)
 
 
-async def question(client: httpx.AsyncClient, photo: bytes) -> tuple[str, str]:
-    """Upload a photo and wait; return "verdict", "busy" or what went wrong, and the answer."""
-    try:
-        sent = await client.post("/gradio_api/upload", files={"files": ("photo.jpg", photo)})
-        if sent.status_code != 200:
-            return f"upload {sent.status_code}", ""
-        asked = {"data": [{"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}}]}
-        event = await client.post("/gradio_api/call/predict", json=asked)
-        if event.status_code == 503:
-            return "busy", ""
-        if event.status_code != 200:
-            return f"call {event.status_code}", ""
-        answer = await client.get(f"/gradio_api/call/predict/{event.json()['event_id']}")
-    except httpx.HTTPError as error:
-        return type(error).__name__, ""
-    return ("verdict" if '"model_version"' in answer.text else "no verdict"), answer.text
+async def crowd(
+    address: str, photos: Sequence[bytes], visitors: int, ends: float, most: float, outcomes: Outcomes
+) -> None:
+    """Let visitors ask until a time (of time.perf_counter) or until `most` were asked."""
+    began = time.perf_counter()
+    asked = itertools.count()
 
+    async def visit(first: int) -> None:
+        async with Visitor(address) as visitor:
+            uploads = [visitor.upload(photo) for photo in photos]
+            for turn in itertools.count(first):
+                if time.perf_counter() > ends or next(asked) >= most:
+                    return
+                start = time.perf_counter()
+                outcome, _ = await visitor.ask(uploads[turn % len(uploads)])
+                outcomes.counts[outcome] += 1
+                if outcome == "verdict":
+                    outcomes.took.append(time.perf_counter() - start)
+                elif outcome == "busy":
+                    await asyncio.sleep(0.5)
 
-async def crowd(address: str, photo: bytes, visitors: int, seconds: float, most: int | None = None):
-    """Let visitors ask until the time is over or `most` were asked; return what came and how long it took."""
-    outcomes: Counter[str] = Counter()
-    took: list[float] = []
-    ends = time.perf_counter() + seconds
-    limits = httpx.Limits(max_connections=visitors)
-
-    async def visit(client: httpx.AsyncClient) -> None:
-        while time.perf_counter() < ends and (most is None or outcomes.total() < most):
-            began = time.perf_counter()
-            outcome, _ = await question(client, photo)
-            outcomes[outcome] += 1
-            if outcome == "verdict":
-                took.append(time.perf_counter() - began)
-            elif outcome == "busy":
-                await asyncio.sleep(0.5)
-
-    async with httpx.AsyncClient(base_url=address, timeout=120, limits=limits) as client:
-        await asyncio.gather(*(visit(client) for _ in range(visitors)))
-    return outcomes, took
+    async with asyncio.TaskGroup() as group:
+        for first in range(visitors):
+            group.create_task(visit(first))
+    outcomes.elapsed = time.perf_counter() - began
 
 
 async def rude(address: str) -> None:
@@ -105,22 +122,27 @@ async def rude(address: str) -> None:
         writers[1].close()
 
 
-async def measure(address: str, photo: bytes, visitors: int, seconds: float, best: float, pid: int) -> None:
-    """Print a line about one crowd, with two rude visitors beside it."""
-    pest = asyncio.create_task(rude(address))
-    began = time.perf_counter()
-    outcomes, took = await crowd(address, photo, visitors, seconds)
-    elapsed = time.perf_counter() - began
+async def measure(
+    address: str, photos: Sequence[bytes], visitors: int, seconds: float, best: Alone, pid: int
+) -> None:
+    """Print what became of one crowd, with two rude visitors beside it."""
+    pest, outcomes = asyncio.create_task(rude(address)), Outcomes()
+    page, own = cpu_seconds(pid), time.process_time()
+    await crowd(address, photos, visitors, time.perf_counter() + seconds, float("inf"), outcomes)
+    page, own = cpu_seconds(pid) - page, time.process_time() - own
     pest.cancel()
     with suppress(asyncio.CancelledError):
         await pest
-    rate = outcomes.pop("verdict", 0) / elapsed
-    ranks = statistics.quantiles(took, n=100) if len(took) > 1 else [float("nan")] * 99
-    busy = outcomes.pop("busy", 0)
+    verdicts, busy = outcomes.counts.pop("verdict", 0), outcomes.counts.pop("busy", 0)
+    rate, each = verdicts / outcomes.elapsed, max(verdicts, 1)
+    left = 1 - own / outcomes.elapsed / (os.cpu_count() or 1)
+    ranks = statistics.quantiles(outcomes.took, n=100) if verdicts > 1 else [float("nan")] * 99
     print(
-        f"{visitors:4} visitors: {rate:6.2f} verdicts/s ({rate / best:.2f} × alone)  p50 {ranks[49]:.2f} s  "
-        f"p95 {ranks[94]:.2f} s  p99 {ranks[98]:.2f} s  busy {busy}  errors {dict(outcomes)}  "
-        f"memory {resident(pid)} MB (peak {resident(pid, 'VmHWM')} MB)",
+        f"{visitors:4} visitors: {rate:6.2f} verdicts/s ({rate / best.rate:.2f} × alone, of what visitors "
+        f"left {rate / best.rate / left:.2f})  processor: page {1000 * page / each:.1f} ms each "
+        f"({best.cpu * each / page:.2f} of it alone), visitors {1000 * own / each:.1f} ms\n"
+        f"      p50 {ranks[49]:.2f} s  p95 {ranks[94]:.2f} s  p99 {ranks[98]:.2f} s  busy {busy}  "
+        f"errors {dict(outcomes.counts)}  memory {resident(pid)} MB (peak {resident(pid, 'VmHWM')} MB)",
         flush=True,
     )
 
@@ -128,16 +150,29 @@ async def measure(address: str, photo: bytes, visitors: int, seconds: float, bes
 def resident(pid: int, field: str = "VmRSS") -> int:
     """Return the memory of a process in MB, as Linux's /proc tells it."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) // 1000 for line in lines if line.startswith(field))
+    return next(int(line.split()[1]) * 1024 // 1_000_000 for line in lines if line.startswith(field))
 
 
-async def soak(address: str, photo: bytes, questions: int, pid: int) -> None:
-    """Print the memory at each tenth of a long run."""
-    total: Counter[str] = Counter()
-    for tenth in range(1, 11):
-        outcomes, _ = await crowd(address, photo, 32, 86_400, questions // 10)
-        total += outcomes
-        print(f"soak {tenth * 10:3} %: {dict(total)}, {resident(pid)} MB", flush=True)
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time of a process, as Linux's /proc tells it."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def soak(address: str, photos: Sequence[bytes], questions: int, pid: int) -> None:
+    """Print the memory at each minute of a long run, and what became of its questions."""
+    outcomes, memory = Outcomes(), [resident(pid)]
+    run = asyncio.create_task(crowd(address, photos, CROWD, float("inf"), questions, outcomes))
+    while not run.done():
+        await asyncio.wait([run], timeout=60)
+        memory.append(resident(pid))
+        print(f"soak, minute {len(memory) - 1}: {dict(outcomes.counts)}, {memory[-1]} MB", flush=True)
+    await run
+    early = memory[min(2, len(memory) - 1)]
+    print(
+        f"soak: {dict(outcomes.counts)} in {outcomes.elapsed / 60:.1f} min; memory {early} MB at minute 2, "
+        f"{memory[-1]} MB at the end ({memory[-1] / early - 1:+.1%}), peak {resident(pid, 'VmHWM')} MB"
+    )
 
 
 @contextmanager
@@ -170,16 +205,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--soak", type=int, default=0, metavar="N")
     options = parser.parse_args()
-    photo = phone_photo()
+    photos = [phone_photo(grain) for grain in GRAINS]
     workers = Settings.from_env().workers
-    print(f"a photo of {len(photo) / 1e6:.1f} MB, {os.cpu_count()} cores, {workers} workers")
-    best = alone(photo, workers, min(options.seconds, 15))
-    print(f"model and decode alone: {best:.2f} photos/s", flush=True)
+    sizes = ", ".join(f"{len(photo) / 1e6:.1f}" for photo in photos)
+    print(f"photos of {sizes} MB, {os.cpu_count()} cores, {workers} workers")
+    best = alone(photos, workers, min(options.seconds, 15))
+    print(f"model and decode alone: {best.rate:.2f} photos/s, {1000 * best.cpu:.1f} ms each", flush=True)
     with opened() as (address, pid):
         for visitors in options.visitors:
-            asyncio.run(measure(address, photo, visitors, options.seconds, best, pid))
+            asyncio.run(measure(address, photos, visitors, options.seconds, best, pid))
         if options.soak:
-            asyncio.run(soak(address, photo, options.soak, pid))
+            asyncio.run(soak(address, photos, options.soak, pid))
 
 
 if __name__ == "__main__":

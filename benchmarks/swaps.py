@@ -17,7 +17,8 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.load import opened, question
+from benchmarks.load import opened
+from benchmarks.visitors import Visitor
 from cat_model import bundle
 from cat_model.bundle import MANIFEST, MODEL, Bundle
 from cat_model.settings import SHIPPED_BUNDLE
@@ -46,12 +47,12 @@ def judge(outcome: str, answer: str) -> str:
     return verdict["model_version"] if right else "mixed"
 
 
-async def visit(
-    client: httpx.AsyncClient, photo: bytes, outcomes: Counter[str], ended: asyncio.Event
-) -> None:
+async def visit(address: str, photo: bytes, outcomes: Counter[str], ended: asyncio.Event) -> None:
     """Ask until it is ended."""
-    while not ended.is_set():
-        outcomes[judge(*await question(client, photo))] += 1
+    async with Visitor(address) as visitor:
+        upload = visitor.upload(photo)
+        while not ended.is_set():
+            outcomes[judge(*await visitor.ask(upload))] += 1
 
 
 async def swap(folder: Path, address: str, made: dict[str, dict[str, bytes]], count: int) -> list[float]:
@@ -75,12 +76,10 @@ async def run(
 ) -> int:
     """Let visitors ask while the bundle is replaced; print what came; return 0 if nothing failed."""
     photo, outcomes, ended = EXAMPLE.read_bytes(), Counter(), asyncio.Event()
-    limits = httpx.Limits(max_connections=options.visitors)
-    async with httpx.AsyncClient(base_url=address, timeout=120, limits=limits) as client:
-        asking = [asyncio.create_task(visit(client, photo, outcomes, ended)) for _ in range(options.visitors)]
-        took = await swap(folder, address, made, options.swaps)
-        ended.set()
-        await asyncio.gather(*asking)
+    asking = [asyncio.create_task(visit(address, photo, outcomes, ended)) for _ in range(options.visitors)]
+    took = await swap(folder, address, made, options.swaps)
+    ended.set()
+    await asyncio.gather(*asking)
     told = {name: outcomes.pop(name, 0) for name in (*made, "busy")}
     print(
         f"{len(took)} swaps under {options.visitors} visitors, picked up after {max(took):.1f} s at most: "

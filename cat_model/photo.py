@@ -19,6 +19,7 @@ from PIL.Image import Transpose
 from cat_model.container import ContainerError, first_picture
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
+COPIED = ("WEBP", "AVIF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif"})
 FORMATS_IN_WORDS = "JPEG, PNG, WebP, GIF, BMP or AVIF"
 
@@ -60,7 +61,9 @@ class Limits:
         file_bytes: bytes of the file.
         pixels: width times height.
         pixels_whole: the same of a picture that cannot be decoded at a fraction of its size: all but JPEGs
-            in one pass. What such a one takes of the memory grows with it, by up to 12 bytes a pixel.
+            in one pass. What such a one takes of the memory grows with it, by up to 9 bytes a pixel.
+        pixels_copied: the same of WebP and AVIF, whose decoders hold each picture several times at once, in
+            up to 16 bytes a pixel.
         shortest: pixels of the shorter side, at least.
         longest: pixels of the longer side.
         frames: pictures of an animation, of which only the first is looked at.
@@ -69,6 +72,7 @@ class Limits:
     file_bytes: int = 20_000_000
     pixels: int = 100_000_000
     pixels_whole: int = 25_000_000
+    pixels_copied: int = 16_000_000
     shortest: int = 16
     longest: int = 20_000
     frames: int = 2_000
@@ -155,7 +159,9 @@ def _from_bytes(data: bytes, limits: Limits, at_least: int | None) -> Image.Imag
         raise PhotoError(_what_it_is_instead(data), "kind") from None
     with image:
         _check_size(image.size, limits)
-        if not contents.in_one_pass:
+        if image.format in COPIED:
+            _check_pixels(image.size, limits.pixels_copied, limits)
+        elif not contents.in_one_pass:
             _check_pixels(image.size, limits.pixels_whole, limits)
         if getattr(image, "n_frames", 1) > limits.frames:
             raise PhotoError(

@@ -3,9 +3,11 @@
 import struct
 import zlib
 from collections.abc import Callable
+from math import isqrt
 
 from PIL import Image
 
+from cat_model.photo import DEFAULT_LIMITS
 from tests.pictures import encoded, png
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -116,4 +118,24 @@ ANSWERED: dict[str, Callable[[], bytes]] = {
         segment(0xE2, b"MPF\0" + tiff(5000, 65_000)[:65_000]) * 250
     ),
     "19 MB of padding in a JPEG": lambda: jpeg_with(b"\xff" * 19_000_000),
+}
+
+
+def largest(mode: str, form: str, pixels: int, **options: object) -> Callable[[], bytes]:
+    """Return what makes a file of the most pixels that its kind may have."""
+    side = isqrt(pixels)
+    return lambda: encoded(Image.new(mode, (side, side)), form, **options)
+
+
+LARGEST: dict[str, Callable[[], bytes]] = {
+    "JPEG": largest("RGB", "JPEG", DEFAULT_LIMITS.pixels),
+    "progressive JPEG": largest("CMYK", "JPEG", DEFAULT_LIMITS.pixels_whole, progressive=True),
+    "PNG": largest("RGBA", "PNG", DEFAULT_LIMITS.pixels_whole, compress_level=1),
+    "PNG of 16 bits": largest("I;16", "PNG", DEFAULT_LIMITS.pixels_whole, compress_level=1),
+    "PNG of clear colours": largest("P", "PNG", DEFAULT_LIMITS.pixels_whole, transparency=0),
+    "GIF": largest("P", "GIF", DEFAULT_LIMITS.pixels_whole, transparency=0),
+    "BMP": largest("L", "BMP", 19_000_000),
+    "WebP": largest("RGBA", "WEBP", DEFAULT_LIMITS.pixels_copied, quality=1, method=0),
+    "WebP without loss": largest("RGBA", "WEBP", DEFAULT_LIMITS.pixels_copied, lossless=True, method=0),
+    "AVIF": largest("RGBA", "AVIF", DEFAULT_LIMITS.pixels_copied, speed=10),
 }

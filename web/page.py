@@ -17,8 +17,9 @@ class Page:
     """What the page does with photos, for one predictor."""
 
     def __init__(self, serving: Serving) -> None:
-        """Remember who judges."""
+        """Remember who judges; so many photos at a time as that has interpreters."""
         self._serving = serving
+        self._room = threading.BoundedSemaphore(serving.workers)
         self._warm_up: threading.Thread | None = None
 
     def predict(self, photo: str | bytes | None) -> dict[str, float | bool | str]:
@@ -48,7 +49,8 @@ class Page:
         if budget not in (0, *why.BUDGETS):
             raise gr.Error(why.BUDGET_REFUSED, print_exception=False)
         try:
-            explanation = self._serving.explain(require(photo), int(budget))
+            with self._room:
+                explanation = self._serving.explain(require(photo), int(budget))
         except PhotoError as error:
             raise gr.Error(str(error), print_exception=False) from error
         return why.as_json(explanation)
@@ -58,8 +60,9 @@ class Page:
         if photo is None:
             return words.IDLE, gr.update(visible=False), None, *flags.row(None), *why.parts(None)
         try:
-            predictor = self._serving.predictor
-            explanation = predictor.explain(photo, budget=0)
+            with self._room:
+                predictor = self._serving.predictor
+                explanation = predictor.explain(photo, budget=0)
         except PhotoError as error:
             refused = words.refused(str(error))
             return refused, gr.update(visible=False), None, *flags.row(None), *why.parts(None)
@@ -87,7 +90,8 @@ class Page:
 
     def _verdict_or_error(self, photo: str | bytes | None) -> Verdict:
         try:
-            return self._serving.predict(require(photo))
+            with self._room:
+                return self._serving.predict(require(photo))
         except PhotoError as error:
             raise gr.Error(str(error), print_exception=False) from error
 

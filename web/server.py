@@ -16,7 +16,7 @@ from starlette.routing import Route
 from cat_model.delivery import Status
 from cat_model.serving import Serving
 from cat_model.settings import Settings
-from web import words
+from web import light, words
 from web.metrics import Metrics
 from web.shield import BODY_OVERHEAD, Log, Rate, Shield, visitor
 
@@ -62,6 +62,7 @@ def serve(site: Site, settings: Settings, js: str) -> str:
         inbrowser=settings.open_browser,
         prevent_thread_lock=True,
         quiet=True,
+        state_session_capacity=light.SESSIONS,
         max_file_size=settings.upload_mb * 1_000_000,
         auth=_login(settings),
         run_history=False,
@@ -148,6 +149,13 @@ def _watch(site: Site) -> None:
     site.metrics.watch_model(lambda: site.serving.bundle.version)
 
 
+def _before(blocks: gr.Blocks) -> int:
+    """Return how many come before a visitor who would have to wait now; 0 if nobody would."""
+    waiting = len(blocks._queue)
+    queues = blocks._queue.event_queue_per_concurrency_id.values()
+    return waiting + sum(each.current_concurrency for each in queues) if waiting else 0
+
+
 def _routes(site: Site, rate: Rate, settings: Settings) -> list[Route]:
     """Return what operators ask: /health and /metrics; and /busy, which a turned-away page asks for words."""
 
@@ -164,8 +172,7 @@ def _routes(site: Site, rate: Rate, settings: Settings) -> list[Route]:
 
     def busy(request: Request) -> PlainTextResponse:
         seconds = rate.wait(visitor(request.scope, settings.on_space))
-        waiting = len(site.blocks._queue)
-        said = words.too_fast(seconds) if seconds else words.busy(waiting)
+        said = words.too_fast(seconds) if seconds else words.busy(_before(site.blocks))
         return PlainTextResponse(said, headers={"Cache-Control": "no-store"})
 
     def metrics(_: Request) -> PlainTextResponse:

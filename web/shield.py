@@ -52,6 +52,8 @@ POLICY = {
 }
 VISITORS = 10_000
 BODY_OVERHEAD = 1_000_000
+PIECE = 1 << 18
+"""Bytes of an upload that are handed on at once; so many are held for each upload under way."""
 
 
 def kind(path: str) -> str:
@@ -170,17 +172,24 @@ class Shield:
         return None
 
     def _bounded(self, receive: Receive) -> Receive:
-        """End a request whose body grows beyond what it may have, whatever its head announced."""
+        """End a request whose body grows beyond what it may have, whatever its head announced.
+
+        The body is handed on in larger pieces than it comes in: Gradio goes through a thread with each.
+        """
         total = 0
 
         async def counted() -> Message:
             nonlocal total
-            message = await receive()
-            total += len(message.get("body", b""))
-            if total > self._most_bytes:
-                self._metrics.refused("size")
-                return {"type": "http.disconnect"}
-            return message
+            piece = bytearray()
+            while True:
+                message = await receive()
+                total += len(message.get("body", b""))
+                if total > self._most_bytes:
+                    self._metrics.refused("size")
+                    return {"type": "http.disconnect"}
+                piece += message.get("body", b"")
+                if not message.get("more_body") or len(piece) >= PIECE:
+                    return message | {"body": bytes(piece)} if piece else message
 
         return counted
 

@@ -45,17 +45,18 @@ def panel(kind: str, headline: str, detail: str = "") -> str:
 
 IDLE = panel("idle", "Your answer appears here")
 LOOKING = panel("idle", "Looking …")
+BEFORE = {"one": "1 visitor is before you.", "many": "N visitors are before you."}
 LOST = "The connection broke, or many visitors are waiting. Try again."
 BUSY = panel("wrong", "I could not look at it", LOST)
 TOO_BIG = "That is more than this page takes at once. Please send a smaller photo."
 
 
-def busy(waiting: int) -> str:
-    """Return why a photo was not looked at, now that so many wait."""
-    if not waiting:
+def busy(before: int) -> str:
+    """Return why a photo was not looked at, now that so many would come before it."""
+    if not before:
         return "The connection broke for a moment. Try again."
-    visitors = "1 visitor is" if waiting == 1 else f"{waiting} visitors are"
-    return f"I am busy: {visitors} before you. Try again in a moment."
+    visitors = BEFORE["one"] if before == 1 else BEFORE["many"].replace("N", str(before))
+    return f"I am busy: {visitors} Try again in a moment."
 
 
 def too_fast(seconds: float) -> str:

@@ -47,19 +47,21 @@ def small_page(tmp_path):
         open_browser=False,
     )
     site = app.create_app(settings)
-    yield server.serve(site, settings, app.ON_LOAD), settings
+    yield server.serve(site, settings, app.on_load(settings)), settings
     site.blocks.close(verbose=False)
+
+
+def ask(address, photo, times):
+    """Ask for so many verdicts; return the statuses."""
+    api = f"{address}gradio_api"
+    (path,) = httpx.post(f"{api}/upload", files={"files": ("photo.jpg", photo.read_bytes())}).json()
+    question = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}
+    return [httpx.post(f"{api}/call/predict", json=question).status_code for _ in range(times)]
 
 
 def fill(address, photo):
     """Ask for verdicts until the page takes no more."""
-    api = f"{address}gradio_api"
-    (path,) = httpx.post(f"{api}/upload", files={"files": ("photo.jpg", photo.read_bytes())}).json()
-    question = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}
-    for _ in range(20):
-        if httpx.post(f"{api}/call/predict", json=question).status_code == 503:
-            return
-    pytest.fail("The page never said that its queue is full.")
+    assert 503 in ask(address, photo, 20)
 
 
 def test_a_busy_page_says_so_and_drops_the_old_verdict(gate, small_page, visit, examples):
@@ -71,8 +73,23 @@ def test_a_busy_page_says_so_and_drops_the_old_verdict(gate, small_page, visit, 
     fill(address, examples / "coffee.jpg")
     page.get_by_role("button", name="An astronaut", exact=True).click()
     page.locator(".verdict.wrong").wait_for()
-    assert "2 visitors are before you. Try again" in page.inner_text("#answer")
+    assert "4 visitors are before you. Try again" in page.inner_text("#answer")
     assert page.locator("#right").is_disabled()
+
+
+def test_who_waits_is_told_how_many_are_before(gate, small_page, visit, examples):
+    address, _ = small_page
+    page = visit(address)
+    page.get_by_role("button", name="A cat", exact=True).click()
+    page.locator("#right:enabled").wait_for()
+    gate.clear()
+    ask(address, examples / "coffee.jpg", 3)  # one is judged, one is next, one waits
+    page.get_by_role("button", name="An astronaut", exact=True).click()
+    page.get_by_text("3 visitors are before you.").wait_for()
+    assert page.inner_text("#answer").split("\n")[0] == "Looking …"
+    gate.set()
+    page.locator(".verdict.other").wait_for()
+    assert "before you" not in page.inner_text("#answer")
 
 
 def test_a_busy_page_still_takes_an_answer(gate, small_page, visit, examples):

@@ -23,7 +23,7 @@ from web.page import Page
 class OneMind:
     """A predictor that says the same of every photo."""
 
-    limits = DEFAULT_LIMITS
+    limits, workers = DEFAULT_LIMITS, 1
     bundle = SimpleNamespace(manifest={"model": {"sha256": "f" * 64}})
 
     def __init__(self, verdict):

@@ -53,3 +53,8 @@ def test_it_is_refused(name, tmp_path):
 @pytest.mark.parametrize("name", attacks.ANSWERED)
 def test_what_is_beside_the_picture_is_not_looked_at(name, tmp_path):
     assert outcome(attacks.ANSWERED[name](), tmp_path).startswith("a photo of")
+
+
+@pytest.mark.parametrize("name", attacks.LARGEST)
+def test_the_largest_of_each_kind_fits(name, tmp_path):
+    assert outcome(attacks.LARGEST[name](), tmp_path).startswith("a photo of")

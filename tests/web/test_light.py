@@ -1,0 +1,33 @@
+"""What Gradio would keep of each question is not kept, and the page works all the same."""
+
+import copy
+
+import gradio as gr
+import httpx
+
+from tests.app.conftest import free_port
+from web.light import LOOKS_S, LightBlocks
+
+
+def test_a_question_leaves_no_copy_of_the_page_and_no_statistics():
+    with LightBlocks(analytics_enabled=False) as page:
+        word, said = gr.Textbox(), gr.Textbox()
+        word.submit(str.upper, word, said, api_name="loud")
+    page.queue(max_size=5)
+    page.launch(server_port=free_port(), prevent_thread_lock=True, quiet=True)
+    try:
+        for _ in range(3):
+            call = f"{page.local_url}gradio_api/call/loud"
+            event = httpx.post(call, json={"data": ["cat"]}).json()["event_id"]
+            assert '"CAT"' in httpx.get(f"{call}/{event}").text
+        sessions = page.state_holder.session_data.values()
+        assert len(sessions) == 3
+        assert all(not any(each.config_values.values()) for each in sessions)
+        assert page._queue.sleep_when_free == LOOKS_S
+        assert page._queue.cached_event_analytics_summary == {"functions": {}}
+        assert len(page._queue.event_analytics) == 1
+        kinds = [each["type"] for each in httpx.get(f"{page.local_url}config").json()["components"]]
+        assert kinds.count("textbox") == 2
+        assert copy.copy(page.default_config).blocks == page.default_config.blocks
+    finally:
+        page.close(verbose=False)

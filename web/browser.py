@@ -1,0 +1,44 @@
+"""What the visitor's browser does by itself, in JavaScript: no word to the server."""
+
+import json
+from collections.abc import Iterable
+
+from web import words
+
+OFF = "{__type__: 'update', interactive: false}"
+HIDE = "{__type__: 'update', visible: false}"
+
+# For the answer, the bars, the section of reasons and the five buttons and boxes of feedback.
+SHOW_LOOKING = f"() => [{json.dumps(words.LOOKING)}, {HIDE}, {HIDE}, {', '.join([OFF] * 5)}]"
+SHOW_BUSY = f"""async () => {{
+    const panel = {json.dumps(words.BUSY)}, lost = {json.dumps(words.LOST)};
+    try {{
+        const answer = await fetch("busy");
+        return answer.ok ? panel.replace(lost, await answer.text()) : panel;
+    }} catch {{
+        return panel;
+    }}
+}}"""
+
+
+def on_load(examples: Iterable[str], at_once: int) -> str:
+    """Return what the browser runs when it has the page: names for screen readers, and who is before one.
+
+    Args:
+        examples: what each example photo is called, in order.
+        at_once: how many photos the page takes up at a time.
+    """
+    return f"""() => {{
+        for (const name of ["answer", "thanks"]) document.getElementById(name).setAttribute("role", "status");
+        const names = {json.dumps(list(examples))}, buttons = document.querySelectorAll("#examples button");
+        buttons.forEach((button, i) => button.setAttribute("aria-label", names[i]));
+        // Gradio tells the place among those who wait, "queue: 2/5"; who is being served comes on top.
+        const answer = document.getElementById("answer"), {{ one, many }} = {json.dumps(words.BEFORE)};
+        new MutationObserver(() => {{
+            const detail = answer.querySelector(".verdict.idle p:last-child");
+            const place = answer.querySelector(".progress-text")?.textContent.match(/(\\d+)\\/\\d+/);
+            const before = place ? place[1] - 1 + {at_once} : 0;
+            const said = before ? (before == 1 ? one : many.replace("N", before)) : "";
+            if (detail && detail.textContent != said) detail.textContent = said;
+        }}).observe(answer, {{ subtree: true, childList: true, characterData: true }});
+    }}"""
