@@ -14,14 +14,13 @@ from PIL import Image, ImageFilter
 from cat_model.explain import Look
 from cat_model.predict import Predictor
 
-BLUR = 0.27
-"""Standard deviation of the blur that hides, as a share of the looked-at side: no shape is left of a cat."""
-BATCH = 16
-"""Coalitions between two decisions where to divide further: fewer are better spent, more run faster."""
-GUIDED = 0.8
+BLUR = 1 / 4
+"""Radius of the box blur that hides, as a share of the looked-at side: half the side is averaged."""
+BATCH = 4
+"""Coalitions between two decisions where to divide further: fewer are better spent, and int8 on a CPU takes
+as long for each of a few as of many; with fewer than workers some would idle."""
+GUIDED = 0.5
 """How much the hierarchy is cut by where the shares lie; the rest by area."""
-LEAN = 0.5
-"""How much of the model's own shares is added to the Owen values, as a multiple of their size."""
 SOFT = 0.7
 """Standard deviation, in squares, by which Owen values are smoothed."""
 TIE = 1e-9
@@ -41,7 +40,7 @@ class Game:
         """
         self._predictor, self._looks, self._bias, self._grid = predictor, looks, bias, grid
         self._sharp = [Image.fromarray(look.pixels) for look in looks]
-        blur = ImageFilter.GaussianBlur(BLUR * predictor.bundle.side)
+        blur = ImageFilter.BoxBlur(BLUR * predictor.bundle.side)
         self._blurred = [sharp.filter(blur) for sharp in self._sharp]
 
     def logits(self, shown: np.ndarray, pool: ThreadPoolExecutor) -> np.ndarray:
@@ -65,8 +64,8 @@ class Game:
         total = np.full(len(shown), self._bias)
         for look, sharp, blurred in zip(self._looks, self._sharp, self._blurred, strict=True):
             box = tuple(self._grid * edge for edge in look.part)
-            soft = [mask.resize(sharp.size, Image.Resampling.BILINEAR, box) for mask in masks]
-            pixels = np.stack([np.asarray(Image.composite(sharp, blurred, mask)) for mask in soft])
+            large = [mask.resize(sharp.size, Image.Resampling.NEAREST, box) for mask in masks]
+            pixels = np.stack([np.asarray(Image.composite(sharp, blurred, mask)) for mask in large])
             share = self._predictor.outputs(pixels).share
             total += look.weight * share.sum(axis=(1, 2), dtype=np.float64)
         return total
@@ -138,7 +137,7 @@ def shapley(
             batch_size=BATCH,
             fixed_context=None,
         )
-    values = lean(smooth(divide(told["hierarchical_values"], clustering, instant)), instant)
+    values = smooth(divide(told["hierarchical_values"], clustering, instant))
     return values, float(told["expected_values"]), spent * len(looks)
 
 
@@ -202,9 +201,3 @@ def smooth(values: np.ndarray) -> np.ndarray:
     weights = np.exp(-0.5 * ((at[:, None] - at) / SOFT) ** 2)
     weights /= weights.sum(axis=0)
     return weights @ values @ weights.T
-
-
-def lean(values: np.ndarray, instant: np.ndarray) -> np.ndarray:
-    """Add to values what the shares differ from their mean, scaled to LEAN times their size; same sum."""
-    pattern = instant - instant.mean()
-    return values + pattern * (LEAN * np.abs(values).sum() / max(np.abs(pattern).sum(), TIE))

@@ -88,7 +88,7 @@ class Stopped(Exception):
 def picture(explanation: Explanation, longest: int = LONGEST) -> str:
     """Return the HTML of the photo under its colours."""
     photo = explanation.photo.copy()
-    photo.thumbnail((longest, longest), Image.Resampling.BILINEAR, reducing_gap=1.5)
+    photo.thumbnail((longest, longest), Image.Resampling.BILINEAR, reducing_gap=1.0)
     return (
         f'<div class="picture"><img alt="Your photo" src="{_address(photo, "JPEG", quality=80)}">'
         f'<img class="heat" alt="" src="{_address(heat(explanation.values), "PNG", compress_level=1)}"></div>'

@@ -1,6 +1,7 @@
 """Explanations: they add up, repeat themselves, and lie where the answer comes from."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from PIL import Image, ImageFilter
 
 from cat_model import Predictor
 from cat_model.bundle import SecondLook
-from cat_model.explain import GRID, spread
-from cat_model.predict import NOT_A_CAT
+from cat_model.explain import GRID, WHOLE, Look, spread
+from cat_model.masked import shapley
+from cat_model.predict import EXPLAIN_BUDGET, NOT_A_CAT
 
 BUDGETS = (0, 24)
 EVERY_DOUBT = SecondLook(low=0.0, high=1.0, tile=0.62, first=0.4, strongest=0.6, bias=-0.2)
@@ -82,6 +84,25 @@ def test_a_head_with_other_weights_is_explained_otherwise(predictor, headless, e
     """Adebayo et al. 2018: what does not change with the model's weights explains nothing."""
     before, after = (each.explain(examples / "chelsea.jpg", budget).values for each in (predictor, headless))
     assert np.corrcoef(before.ravel(), after.ravel())[0, 1] < 0.5
+
+
+def test_the_shares_guide_the_closer_look_but_lend_it_no_values():
+    """Of a model that only sees the top left quarter, while its shares claim the bottom right one."""
+    side = 56
+    pixels = np.zeros((side, side, 3), np.uint8)
+    pixels[: side // 4, : side // 4] = 255
+
+    def outputs(some):
+        share = some[:, : side // 2, : side // 2].mean(axis=(1, 2, 3), dtype=np.float64)[:, None, None]
+        return SimpleNamespace(share=share)
+
+    predictor = SimpleNamespace(workers=1, bundle=SimpleNamespace(side=side), outputs=outputs)
+    claimed = np.zeros((GRID, GRID))
+    claimed[GRID // 2 :, GRID // 2 :] = 1.0
+    looks = [Look(WHOLE, 1.0, pixels, np.zeros((1, 1)), np.zeros(1))]
+    values, base, _ = shapley(predictor, looks, 0.0, claimed, EXPLAIN_BUDGET)
+    assert base + values.sum() == pytest.approx(float(outputs(pixels[None]).share.sum()), abs=1e-3)
+    assert np.abs(values[GRID // 2 + 2 :, GRID // 2 + 2 :]).sum() < 0.01 * np.abs(values).sum()
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
