@@ -20,7 +20,6 @@ class Page:
         """Remember who judges; so many photos at a time as that has interpreters."""
         self._serving = serving
         self._room = threading.BoundedSemaphore(serving.workers)
-        self._warm_up: threading.Thread | None = None
 
     def predict(self, photo: str | bytes | None) -> dict[str, float | bool | str]:
         """Say whether a photo shows a cat: probability, is_cat, unsure, label, model_version.
@@ -70,8 +69,6 @@ class Page:
         judged = flags.judged(verdict, photo, flags.model_of(predictor))
         bars = gr.update(value=words.shares(verdict), visible=True)
         panel = words.verdict_panel(verdict)
-        if self._warm_up is None:  # not before the first answer: that one is as quick as it was
-            self._warm_up = why.warm_up(self._serving)
         return panel, bars, judged, *flags.row(verdict), *why.parts(explanation)
 
     def look_closer(self, judged: flags.Judged | None) -> Iterator[tuple[Any, ...]]:

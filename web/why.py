@@ -6,15 +6,13 @@ import io
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
-import numpy as np
 from PIL import Image
 
-from cat_model import Explanation, PhotoError, Predictor
+from cat_model import Explanation, Predictor
 from cat_model.explain import LEAST_BUDGET
 from cat_model.explain_look import MEANING, STRENGTH, heat
 
@@ -177,18 +175,6 @@ def steps(predictor: Predictor, photo: str) -> Iterator[float | Explanation]:
     finally:
         gone.set()
         pool.shutdown(wait=False)
-
-
-def warm_up(predictor: Predictor) -> threading.Thread:
-    """Import what "Look closer" needs, some seconds of work, in the background."""
-
-    def work() -> None:
-        with suppress(PhotoError):
-            predictor.explain(np.zeros((32, 32, 3), np.uint8), LEAST_BUDGET, counted=False)
-
-    thread = threading.Thread(target=work, name="warm-up", daemon=True)
-    thread.start()
-    return thread
 
 
 def _address(image: Image.Image, form: str, **options: int) -> str:

@@ -16,7 +16,7 @@ from cat_model.photo import DEFAULT_LIMITS, decode
 from cat_model.serving import Serving
 from tests.cat_model.test_feedback import laden
 from tests.flags import numbers
-from web import flags, why
+from web import flags
 from web.page import Page
 
 
@@ -59,8 +59,7 @@ def verdict(probability, unsure=False):
 
 
 @pytest.fixture
-def page_that_says(tmp_path, monkeypatch):
-    monkeypatch.setattr(why, "warm_up", lambda predictor: predictor)
+def page_that_says(tmp_path):
     return lambda *what: Both(OneMind(verdict(*what)), Outbox(tmp_path / "feedback"))
 
 

@@ -110,3 +110,19 @@ def test_where_feedback_lasts_nothing_else_is_said(tmp_path, settings):
         config = str(httpx.get(f"{page.address}/config").json())
     assert "until it restarts" not in config
     assert ("Hugging Face dataset somebody/feedback" in config) == bool(settings)
+
+
+def test_verdicts_and_their_reasons_do_without_what_is_large():
+    """SHAP takes hundreds of megabytes: nobody pays for it before somebody asks to look closer."""
+    code = """if True:
+        import sys
+        import cat_model
+        from cat_model.serving import Serving
+        from web.page import Page
+
+        page = Page(Serving(cat_model.load, cat_model.load().bundle.folder))
+        page.judge("examples/chelsea.jpg")
+        page.predict("examples/chelsea.jpg")
+        print([name for name in ("shap", "numba", "boto3", "tensorflow") if name in sys.modules])"""
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
