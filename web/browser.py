@@ -7,6 +7,8 @@ from web import words
 
 OFF = "{__type__: 'update', interactive: false}"
 HIDE = "{__type__: 'update', visible: false}"
+MOMENT_MS = 500
+"""How long somebody is in the queue before he is said to wait."""
 
 # For the answer, the bars, the section of reasons and the five buttons and boxes of feedback.
 SHOW_LOOKING = f"() => [{json.dumps(words.LOOKING)}, {HIDE}, {HIDE}, {', '.join([OFF] * 5)}]"
@@ -33,12 +35,18 @@ def on_load(examples: Iterable[str], at_once: int) -> str:
         const names = {json.dumps(list(examples))}, buttons = document.querySelectorAll("#examples button");
         buttons.forEach((button, i) => button.setAttribute("aria-label", names[i]));
         // Gradio tells the place among those who wait, "queue: 2/5"; who is being served comes on top.
+        // Everybody passes through the queue, most at once: who is still there after a moment is told.
         const answer = document.getElementById("answer"), {{ one, many }} = {json.dumps(words.BEFORE)};
-        new MutationObserver(() => {{
+        let waits = false, timer = null;
+        const tell = () => {{
             const detail = answer.querySelector(".verdict.idle p:last-child");
             const place = answer.querySelector(".progress-text")?.textContent.match(/(\\d+)\\/\\d+/);
-            const before = place ? place[1] - 1 + {at_once} : 0;
+            if (place) timer ??= setTimeout(() => {{ waits = true; tell(); }}, {MOMENT_MS});
+            else {{ clearTimeout(timer); timer = null; waits = false; }}
+            const before = waits ? place[1] - 1 + {at_once} : 0;
             const said = before ? (before == 1 ? one : many.replace("N", before)) : "";
             if (detail && detail.textContent != said) detail.textContent = said;
-        }}).observe(answer, {{ subtree: true, childList: true, characterData: true }});
+        }};
+        const all = {{ subtree: true, childList: true, characterData: true }};
+        new MutationObserver(tell).observe(answer, all);
     }}"""
