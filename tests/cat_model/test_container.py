@@ -62,7 +62,7 @@ def test_only_a_jpeg_in_one_pass_is_one():
 
 
 def test_a_big_picture_that_is_decoded_whole_is_refused_and_a_plain_jpeg_is_not():
-    photo, limits = Image.new("RGB", (60, 40)), Limits(pixels_whole=2000)
+    photo, limits = Image.new("RGB", (60, 40)), Limits(pixels_whole=2000, pixels_copied=2000)
     assert decode(encoded(photo, "JPEG"), limits).size == (60, 40)
     for form, options in (("PNG", {}), ("WEBP", {}), ("AVIF", {}), ("JPEG", {"progressive": True})):
         with pytest.raises(PhotoError, match=r"60 × 40 pixels.*more of a plain JPEG"):
