@@ -1,9 +1,8 @@
 """What the page takes of the memory, beside an empty one: `python -m benchmarks.memory [--questions 100]`.
 
 Starts an empty Gradio page that holds the model too, and the app; lets both judge a phone's photo, the app
-that many times over /predict; then asks the app to look closer, which loads SHAP (on the page the first
-verdict does so too, in a thread). Prints what each takes, in MB that are resident, and the ratios to the
-empty page, which should stay below 1.5 without SHAP. Linux.
+that many times over /predict; then asks the app to look closer, which loads SHAP. Prints what each takes, in
+MB that are resident, and the ratios to the empty page, which should stay below 1.5 without SHAP. Linux.
 """
 
 import argparse
@@ -21,9 +20,8 @@ from benchmarks.decode import phone_photo
 from benchmarks.load import opened, resident
 from benchmarks.start import EMPTY, ROOT, answers, free_port
 from benchmarks.visitors import Visitor
+from cat_model.predict import EXPLAIN_BUDGET
 
-CLOSER = 96
-"""Evaluations of a closer look."""
 MODEL = "import sys, cat_model\npredictor = cat_model.load()\npredictor.predict(sys.argv[2])\n"
 
 
@@ -77,7 +75,7 @@ def look_closer(address: str) -> None:
     api = f"{address}/gradio_api"
     example = (ROOT / "examples" / "chelsea.jpg").read_bytes()
     (path,) = httpx.post(f"{api}/upload", files={"files": ("photo.jpg", example)}).json()
-    question = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, CLOSER]}
+    question = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, EXPLAIN_BUDGET]}
     event = httpx.post(f"{api}/call/explain", json=question).json()["event_id"]
     said = httpx.get(f"{api}/call/explain/{event}", timeout=120).text
     if "event: complete" not in said:

@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "cat_model": {"cat_model"},
     "train": {"train", "cat_model"},
     "export": {"export", "train", "cat_model"},
-    "benchmarks": {"benchmarks", "export", "train", "cat_model"},
+    "benchmarks": {"benchmarks", "web", "export", "train", "cat_model"},
 }
 OFFLINE = {"tensorflow", "keras", "mlflow", "train", "export"}
 SLOW = {"shap", "boto3", "botocore"}
