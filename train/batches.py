@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from PIL import Image
 
+from cat_model.photo import resize
 from train import boxes
 from train.augment import EMPTY_FRAMES, augment, empty, follow
 from train.config import TrainConfig
@@ -31,7 +32,7 @@ class Examples:
 
 
 class Batches(keras.utils.PyDataset):
-    """Shuffled, augmented batches; what is drawn by lot depends on seed, epoch and photo alone."""
+    """Shuffled, augmented, shrunk batches; what is drawn by lot depends on seed, epoch and photo alone."""
 
     def __init__(self, examples: Examples, config: TrainConfig, epoch: int, grid: int | None = None) -> None:
         """Begin with an epoch: its number decides, with the seed, what is drawn by lot in it.
@@ -97,7 +98,8 @@ class Batches(keras.utils.PyDataset):
         def scene() -> np.ndarray:
             return self._examples.pixels[lot.choice(self._others)]
 
-        return augment(photo, self._config.augmentation, lot, scene)
+        changed = augment(photo, self._config.augmentation, lot, scene)
+        return resize(Image.fromarray(changed), self._config.learning_side)
 
     def _mixed_up(self, pixels: np.ndarray, labels: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Blend each photo and its label with another one's (mixup, H. Zhang et al., 2018)."""

@@ -224,23 +224,30 @@ def _new(
 def learn(current: Run, weights: Path | None, tracker: Tracker) -> tuple[CatModel, Scaling]:
     """Train and calibrate a run's model, or go on where that was stopped."""
     config = current.config
-    train, choosing, validation = (
-        examples(current, splits) for splits in ((TRAIN,), CHOOSING, (VALIDATION,))
-    )
-    train = _with_places(current, train)
+    # Photos to learn from are shrunk after they were augmented: what is cropped out of them stays sharp.
+    train = _with_places(current, examples(current, (TRAIN,)))
+    choosing = examples(current, CHOOSING, config.learning_side)
     keras.utils.set_random_seed(config.seed)
-    cat_model = model.build(config.backbone, config.side, weights, config.strongest)
-    head.fit(cat_model, train, config, current.folder)
-    fit.fine_tune(cat_model, train, choosing, config, current.folder, tracker.epoch)
+    learner = model.build(config.backbone, config.learning_side, weights, config.strongest)
+    head.fit(learner, train, config, current.folder)
+    fit.fine_tune(learner, train, choosing, config, current.folder, tracker.epoch)
+    cat_model = model.at_side(learner, config.side)
     # Cats are more frequent and harder among people's photos: with them, well-framed ones would be doubted.
-    return cat_model, head.calibrate(cat_model, validation, config)
+    return cat_model, head.calibrate(cat_model, examples(current, (VALIDATION,)), config)
 
 
-def examples(current: Run, splits: Sequence[str]) -> Examples:
-    """Return the photos of some splits, in memory: training reads them again and again, in any order."""
+def examples(current: Run, splits: Sequence[str], side: int | None = None) -> Examples:
+    """Return the photos of some splits, in memory: training reads them again and again, in any order.
+
+    Args:
+        current: whose photos.
+        splits: which of them; empty ones are passed over.
+        side: pixels of each side; None for what the model is served.
+    """
     filled = [split for split in splits if current.manifest(split)]
     labels = [dataset.labels(current.manifest(split)) for split in filled]
-    return Examples(np.concatenate([current.pixels(split) for split in filled]), np.concatenate(labels))
+    pixels = [current.pixels(split, side) for split in filled]
+    return Examples(np.concatenate(pixels), np.concatenate(labels))
 
 
 def _with_places(current: Run, train: Examples) -> Examples:

@@ -91,6 +91,6 @@ class Run:
         """Return the folder of groups that the photos of a split lie in."""
         return {WILD: self.wild, PEOPLE: self.people}.get(split, self.photos)
 
-    def pixels(self, split: str) -> np.ndarray:
-        """Return the photos of one split as the model sees them, shape (N, side, side, 3), uint8."""
-        return dataset.pixels(self.root(split), self.manifest(split), self.config.side, self.cache)
+    def pixels(self, split: str, side: int | None = None) -> np.ndarray:
+        """Return the photos of one split, shape (N, side, side, 3), uint8; without a side, as served."""
+        return dataset.pixels(self.root(split), self.manifest(split), side or self.config.side, self.cache)
