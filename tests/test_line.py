@@ -86,7 +86,9 @@ def people(workplace):
 
 @pytest.fixture(scope="module")
 def good(workplace, wild, people):
-    return train(generated_photos.write(workplace / "photos", 150), wild, people)
+    (workplace / "recipe.json").write_text(json.dumps({"config": {"taught": 48}}))
+    photos = generated_photos.write(workplace / "photos", 150)
+    return train(photos, wild, people, "--config=recipe.json")
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +123,15 @@ def test_the_shares_of_the_cells_sum_to_the_logit(bundle):
     assert abs(np.mean(summed - logit)) < 0.5
 
 
+def test_what_learned_small_is_calibrated_and_served_large(bundle, good):
+    assert good.config.learning_side == 48
+    assert model.load(good.folder / "model.keras").served.input_shape == (None, 64, 64, 3)
+    assert cat_model.load(bundle).bundle.side == 64
+    said = answers.read(good.folder / answers.ANSWERS)["validation"]
+    # What Platt's scaling says of the photos that it was fitted to is right on the whole.
+    assert said.probabilities.mean() == pytest.approx(said.cats.mean(), abs=0.003)
+
+
 def test_the_manifest_says_where_the_model_comes_from(bundle, good):
     manifest = json.loads((bundle / "manifest.json").read_text())
     training = manifest["training"]
@@ -129,7 +140,7 @@ def test_the_manifest_says_where_the_model_comes_from(bundle, good):
     folders = "--photos photos --wild wild --people people"
     assert training["command"].startswith(f"python -m train run {folders} --quick")
     assert len(training["code_commit"]) >= 7
-    assert training["photos"] == {"train": 360, "validation": 120, "test": 120, "people": 60, "wild": 60}
+    assert training["photos"] == {"train": 420, "validation": 60, "test": 120, "people": 60, "wild": 60}
     assert manifest["gate"]["passed"] is True
     assert manifest["model"]["sha256"] == cat_model.bundle.sha256((bundle / "model.tflite").read_bytes())
     recall = manifest["metrics"]["test"]["recall"]
@@ -179,7 +190,7 @@ def test_the_summary_is_of_the_answers_that_are_kept(good):
 
 
 def test_the_same_command_again_trains_nothing(good, wild, people, capsys):
-    again = train(good.photos, wild, people)
+    again = train(good.photos, wild, people, "--config=recipe.json")
     assert again == good
     assert "finished already" in capsys.readouterr().out
 

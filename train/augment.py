@@ -52,9 +52,9 @@ def follow(picture: np.ndarray, strength: float, lot: np.random.Generator, scene
     places = Image.fromarray(picture).convert("RGB")
     if lot.random() < 0.5:
         places = ImageOps.mirror(places)
-    for change in (_frame, _turn):
-        places = change(places, strength, lot, scene)
-    return np.asarray(places)[..., 0]
+    # A photo's own surroundings, blurred, show nothing that could be taught.
+    framed = _frame(places, strength, lot, scene, own=Image.new("RGB", places.size))
+    return np.asarray(_turn(framed, strength, lot, scene))[..., 0]
 
 
 def empty(side: int, lot: np.random.Generator) -> np.ndarray:
@@ -66,8 +66,17 @@ def _happens(share: float, strength: float, lot: np.random.Generator) -> bool:
     return bool(lot.random() < share * strength)
 
 
-def _frame(photo: Image.Image, strength: float, lot: np.random.Generator, scene: Scene) -> Image.Image:
-    """Far away in a scene, or close and cut off; a little squeezed, as the model's square does to photos."""
+def _frame(
+    photo: Image.Image,
+    strength: float,
+    lot: np.random.Generator,
+    scene: Scene,
+    own: Image.Image | None = None,
+) -> Image.Image:
+    """Far away in a scene or in its `own` surroundings (without them, itself, blurred), or close and cut off.
+
+    A little squeezed, too, as the model's square does to photos.
+    """
     place, squeeze = (lot.random(), lot.random()), np.exp(lot.uniform(-0.2, 0.2) * strength)
     width = round(photo.width * squeeze)
     middle = (photo.width - width) / 2
@@ -75,7 +84,7 @@ def _frame(photo: Image.Image, strength: float, lot: np.random.Generator, scene:
     kind = lot.random()
     if kind < 0.3 * strength:
         share = np.exp(lot.uniform(np.log(0.33), 0))
-        around = Image.fromarray(scene()) if lot.random() < 0.6 else None
+        around = Image.fromarray(scene()) if lot.random() < 0.6 else own
         return distort.zoom_out(photo, share, place, around)
     if kind < 0.6 * strength:
         return distort.crop(photo, lot.uniform(0.6, 1.0), place)

@@ -30,10 +30,12 @@ class TrainConfig:
     Attributes:
         backbone: one of BACKBONES.
         side: pixels of each side of the model's square input: calibrated, measured and served so.
-        taught: pixels of each side that photos are shrunk to for learning, at most `side`; None for `side`.
-            Learning small takes less time, and a cat that fills a small photo looks, in a large one, like one
-            further away (H. Touvron et al., Fixing the train-test resolution discrepancy, 2019).
+        taught: pixels of each side that photos are shrunk to for learning, but no more than `side`. It takes
+            less time, and being served larger than it learned makes a model no worse (H. Touvron et al.,
+            Fixing the train-test resolution discrepancy, 2019).
         epochs: epochs of fine-tuning after the head was fitted on frozen features.
+        soup: how often it is fine-tuned from the same start, with other lots each time; the weights are
+            averaged.
         batch: photos a step.
         learning_rate: peak learning rate of fine-tuning.
         warmup: share of the fine-tuning steps in which the learning rate rises to its peak, 0 to 1.
@@ -50,8 +52,9 @@ class TrainConfig:
 
     backbone: str = "efficientnet_lite0"
     side: int = 224
-    taught: int | None = None
+    taught: int = 256
     epochs: int = 5
+    soup: int = 1
     batch: int = 32
     learning_rate: float = 5e-5
     warmup: float = 0.1
@@ -66,8 +69,8 @@ class TrainConfig:
 
     @property
     def learning_side(self) -> int:
-        """Pixels of each side of what it learns from; a smaller `side` wins, as `--quick` has it."""
-        return min(self.taught or self.side, self.side)
+        """Pixels of each side of the photos that it learns from."""
+        return min(self.taught, self.side)
 
 
 QUICK = {"side": 160, "epochs": 2, "per_group": 150}

@@ -1,6 +1,7 @@
 """The linear head: fitted to frozen features before fine-tuning, calibrated after it."""
 
 import dataclasses
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 from scipy.special import expit, logit
 from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 
+from cat_model.files import write_durably
 from train.batches import Batches, Examples
 from train.config import TrainConfig
 from train.model import CatModel
@@ -36,7 +38,9 @@ def fit(model: CatModel, train: Examples, config: TrainConfig, folder: Path) -> 
     kept = folder / "head.npz"
     if not kept.exists():
         fitted = _fit_brought if model.head.most and not model.evidence else _fit_features
-        np.savez(kept, **fitted(model, train, config))
+        content = io.BytesIO()
+        np.savez(content, **fitted(model, train, config))
+        write_durably(kept, content.getvalue())
     with np.load(kept) as arrays:
         model.head.set(arrays["weights"], arrays["bias"])
         if model.evidence:

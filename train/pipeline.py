@@ -230,7 +230,7 @@ def learn(current: Run, weights: Path | None, tracker: Tracker) -> tuple[CatMode
     keras.utils.set_random_seed(config.seed)
     learner = model.build(config.backbone, config.learning_side, weights, config.strongest)
     head.fit(learner, train, config, current.folder)
-    fit.fine_tune(learner, train, choosing, config, current.folder, tracker.epoch)
+    fit.soup(learner, train, choosing, config, current.folder, tracker.epoch)
     cat_model = model.at_side(learner, config.side)
     # Cats are more frequent and harder among people's photos: with them, well-framed ones would be doubted.
     return cat_model, head.calibrate(cat_model, examples(current, (VALIDATION,)), config)

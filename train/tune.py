@@ -36,6 +36,7 @@ from train.tracking import Tracker
 
 SPACE: Mapping[str, Sequence[float]] = {
     "side": (128, 160, 192, 224, 256),
+    "taught": (128, 160, 192, 224, 256),
     "unfrozen": (0.1, 0.2, 0.4, 0.6, 0.8, 1.0),
     "learning_rate": (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4),
     "augmentation": (0.25, 0.5, 0.75, 1.0),

@@ -69,6 +69,19 @@ def test_a_place_moves_as_the_photo_does():
     assert np.mean(agree) > 0.98
 
 
+def test_where_nothing_but_a_blur_surrounds_a_photo_there_is_no_cat():
+    picture = np.zeros((boxes.SIDE, boxes.SIDE), np.uint8)
+    picture[19:45, 19:45] = 255
+    covered = [
+        (
+            follow(picture, 1.0, np.random.default_rng(seed), lambda: np.zeros((64, 64, 3), np.uint8)) > 127
+        ).mean()
+        for seed in range(200)
+    ]
+    assert min(covered) < 0.05
+    assert max(covered) < 0.165 * 1.25 / 0.36  # squeezed by a fifth, and a crop to 0.6 of each side
+
+
 def test_cells_learn_of_cats_with_boxes_and_of_photos_without_cats_alone():
     config = TrainConfig(backbone="tiny", side=32, augmentation=0.0, mixup=0.0, batch=4)
     places = np.zeros((4, boxes.SIDE, boxes.SIDE), np.uint8)

@@ -1,13 +1,17 @@
 """Fitting goes on where it was stopped, freezes what it should, and calibrates the head it is given."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.metrics import log_loss, roc_auc_score
 
+from cat_model.photo import resize
 from tests import generated_photos
 from train import boxes, fit, head, model
-from train.batches import Examples
+from train.batches import Batches, Examples
 from train.config import TrainConfig, TrainError
 
 CONFIG = TrainConfig(backbone="tiny", side=32, epochs=3, batch=16)
@@ -107,6 +111,15 @@ def test_calibrating_again_after_the_head_has_changed_leaves_the_embeddings(trai
     cat_model.head.set(-2 * slopes[::-1], bias + 1)
     head.calibrate(cat_model, validation, CONFIG)
     np.testing.assert_allclose(cat_model.embed(validation.pixels, 16), before, rtol=1e-4, atol=1e-5)
+
+
+def test_photos_are_shrunk_for_learning_after_they_were_augmented(train):
+    config = dataclasses.replace(CONFIG, taught=16, mixup=0.0)
+    whole = Batches(train, dataclasses.replace(config, taught=CONFIG.side), epoch=0)[0]
+    small = Batches(train, config, epoch=0)[0]
+    assert small[0].shape == (16, 16, 16, 3)
+    np.testing.assert_array_equal(small[0], [resize(Image.fromarray(photo), 16) for photo in whole[0]])
+    np.testing.assert_array_equal(small[1], whole[1])
 
 
 def test_only_the_upper_layers_are_trained(train, validation, tmp_path):

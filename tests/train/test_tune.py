@@ -13,7 +13,7 @@ from train.checks_policy import POLICY
 from train.config import Places, TrainConfig, TrainError, read_config
 from train.pipeline import Inputs
 
-FIXED = {"side": 32, "epochs": 1, "batch": 32, "unfrozen": 1.0, "augmentation": 0.25}
+FIXED = {"side": 32, "taught": 32, "epochs": 1, "batch": 32, "unfrozen": 1.0, "augmentation": 0.25}
 BASE = TrainConfig(backbone="tiny", **FIXED)
 TINY = {"tiny": None}
 
