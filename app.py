@@ -16,17 +16,16 @@ from cat_model.predict import EXPLAIN_BUDGET
 from cat_model.serving import Serving
 from cat_model.settings import Settings, SettingsError
 from cat_model.traffic import Aggregate, Traffic
-from web import browser, flags, live, owner, why, words
+from web import browser, crowd, flags, live, owner, why, words
 from web.light import LightBlocks
 from web.metrics import Metrics
 from web.page import Page
 from web.photo_box import PhotoBox
 from web.server import Site, run
+from web.uploads import own_folder
 
 HERE = Path(__file__).parent
 EXAMPLES = {"A cat": "chelsea.jpg", "An astronaut": "astronaut.jpg", "A cup of coffee": "coffee.jpg"}
-SWEEP_S, PHOTO_LIFE_S = 60, 15 * 60
-"""How often uploaded photos are deleted, and how old they are then."""
 AT_ONCE = 2
 """Photos taken up for each worker: while Gradio hands over one's answer, the next is already here."""
 
@@ -44,8 +43,7 @@ def create_app(settings: Settings) -> Site:
     lasts = bool(stored) or not settings.on_space
     page, desk = Page(serving), flags.Desk(serving, outbox, lasts, delivery.wake)
     about = words.about(settings.feedback_days, stored, lasts)
-    options = {"analytics_enabled": False, "delete_cache": (SWEEP_S, PHOTO_LIFE_S)}
-    with LightBlocks(title=words.TITLE, **options) as app:
+    with LightBlocks(title=words.TITLE, analytics_enabled=False) as app:
         gr.Markdown(words.WELCOME)
         with gr.Tabs():
             with gr.Tab("Photo"):
@@ -60,7 +58,8 @@ def create_app(settings: Settings) -> Site:
         flags.add_endpoints(desk, photo)
     outbox.recover()
     delivery.start()
-    app.queue(max_size=settings.queue, default_concurrency_limit=AT_ONCE * settings.workers)
+    # Else /run/ would judge for programs beside the queue, as many photos at once as they like.
+    app.queue(max_size=settings.queue, default_concurrency_limit=AT_ONCE * settings.workers, api_open=False)
     return Site(app, serving, metrics, lambda: delivery.status)
 
 
@@ -118,7 +117,7 @@ def photo_tab(page: Page, desk: flags.Desk, about: str) -> PhotoBox:
 
     reasons = [section, figure, closer, stop, line]
     private = {"api_visibility": "private", "show_progress": "hidden"}
-    looking = closer.click(page.look_closer, judged, reasons[1:], concurrency_id="model", **private)
+    looking = closer.click(page.look_closer, judged, reasons[1:], concurrency_id=crowd.MODEL, **private)
     stop.click(why.stopped, None, reasons[2:], cancels=looking, queue=False, **private)
     # The old verdict goes the moment the picture does, whatever becomes of the question to the server.
     photo.change(
@@ -129,7 +128,7 @@ def photo_tab(page: Page, desk: flags.Desk, about: str) -> PhotoBox:
         photo,
         [answer, bars, judged, *row, *reasons],
         trigger_mode="always_last",
-        concurrency_id="model",
+        concurrency_id=crowd.MODEL,
         api_visibility="private",
         show_progress="minimal",  # page.css hides it: browser.on_load says it in words
         show_progress_on=answer,
@@ -142,8 +141,8 @@ def add_endpoints(page: Page, photo: PhotoBox) -> None:
     with gr.Row(visible=False):
         trigger, result = gr.Button(), gr.JSON()
         budget = gr.Number(EXPLAIN_BUDGET, precision=0, label="budget")
-    trigger.click(page.predict, photo, result, api_name="predict", concurrency_id="model")
-    trigger.click(page.explain, [photo, budget], result, api_name="explain", concurrency_id="model")
+    trigger.click(page.predict, photo, result, api_name="predict", concurrency_id=crowd.MODEL)
+    trigger.click(page.explain, [photo, budget], result, api_name="explain", concurrency_id=crowd.MODEL)
 
 
 def main() -> int:
@@ -155,7 +154,8 @@ def main() -> int:
         signal.signal(sign, lambda number, _: stops.append(number))
     try:
         settings = Settings.from_env()
-        return run(create_app(settings), settings, stops, on_load(settings))
+        with own_folder(settings.uploads_dir):
+            return run(create_app(settings), settings, stops, on_load(settings))
     except (BundleError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 1

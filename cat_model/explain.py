@@ -101,6 +101,7 @@ def explain(
     photo: Photo,
     budget: int,
     on_progress: Callable[[float], None] | None = None,
+    counted: bool = True,
 ) -> Explanation:
     """Judge a photo and explain the verdict; see Predictor.explain for the arguments and what is raised.
 
@@ -108,15 +109,15 @@ def explain(
     """
     if budget and budget < LEAST_BUDGET:
         raise ValueError(f"The budget is {budget}; it must be 0, or {LEAST_BUDGET} evaluations or more.")
-    image = predictor.decode(photo)
-    with predictor.timed("inference"):
+    image = predictor.decode(photo, counted)
+    with predictor.timed("inference", counted):
         verdict, looks, bias = look(predictor, image)
     instant = sum(each.weight * spread(each.share, each.part) for each in looks)
     if not budget:
         return Explanation(instant, bias, verdict, image, 0, looks[0].embedding)
     from cat_model.masked import shapley  # brings in shap, which takes seconds
 
-    with predictor.timed("explanation"):
+    with predictor.timed("explanation", counted):
         values, base, evaluations = shapley(predictor, looks, bias, instant, budget, on_progress)
     return Explanation(values, base, verdict, image, evaluations, looks[0].embedding)
 

@@ -51,15 +51,18 @@ class Verdict:
 
 
 class Observer(Protocol):
-    """Is told what a predictor does, and never for whom; from many threads, so it must be quick."""
+    """Is told what a predictor does, and never for whom; from many threads, so it must be quick.
 
-    def took(self, step: str, seconds: float) -> None:
+    What is not `counted` is of a live picture, or of a photo that it heard of before.
+    """
+
+    def took(self, step: str, seconds: float, counted: bool) -> None:
         """Hear how long a step took: "decode", "inference" or "explanation"."""
 
     def answered(self, verdict: Verdict, embedding: np.ndarray) -> None:
         """Hear of a verdict, and of the photo's embedding, shape (D,)."""
 
-    def refused(self, cause: str) -> None:
+    def refused(self, cause: str, counted: bool) -> None:
         """Hear of a photo that could not be used, by PhotoError.cause."""
 
 
@@ -138,8 +141,7 @@ class Predictor:
                 the model's own shares, at no evaluation beyond those of the verdict.
             on_progress: told from time to time which part of the work is done, 0 to 1; what it raises ends
                 the work.
-            counted: whether the observers are to hear of the verdict: not of a live picture's, nor again of
-                one they heard of.
+            counted: whether it is a photo by itself, no live picture and none that was judged before.
 
         Raises:
             PhotoError: the photo cannot be used; the message says why.
@@ -147,24 +149,28 @@ class Predictor:
         """
         from cat_model.explain import explain
 
-        explanation = explain(self, photo, budget, on_progress)
+        explanation = explain(self, photo, budget, on_progress, counted)
         if counted:
             self.tell(explanation.verdict, explanation.embedding)
         return explanation
 
-    def decode(self, photo: Photo) -> Image.Image:
+    def decode(self, photo: Photo, counted: bool = True) -> Image.Image:
         """Return a photo as the model's looks need it.
+
+        Args:
+            photo: as for `predict`.
+            counted: as for `explain`.
 
         Raises:
             PhotoError: the photo cannot be used; the message says why.
         """
         # A JPEG may be decoded at twice the model's side: whole and tiles have all the detail they can use.
         try:
-            with self.timed("decode"):
+            with self.timed("decode", counted):
                 return decode(photo, self.limits, 2 * self.bundle.side)
         except PhotoError as error:
             for observer in self.observers:
-                observer.refused(error.cause)
+                observer.refused(error.cause, counted)
             raise
 
     def embedding(self, photo: Photo) -> np.ndarray:
@@ -177,12 +183,12 @@ class Predictor:
         return self.outputs(pixels[None]).embedding[0]
 
     @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
+    def timed(self, step: str, counted: bool = True) -> Iterator[None]:
         """Tell the observers how long the block took, unless it fails."""
         began = time.perf_counter()
         yield
         for observer in self.observers:
-            observer.took(step, time.perf_counter() - began)
+            observer.took(step, time.perf_counter() - began, counted)
 
     def tell(self, verdict: Verdict, embedding: np.ndarray) -> None:
         """Tell the observers of a verdict."""

@@ -34,6 +34,8 @@ class Serving:
         self._predictor = load()
         self._problem: str | None = None
         self._stop = threading.Event()
+        self.room = threading.BoundedSemaphore(self._predictor.workers)
+        """Held while a visitor's photo is in memory: so many at a time as there are interpreters."""
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the type is that of Predictor's attribute
         """Return what the present predictor has by this name."""

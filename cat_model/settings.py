@@ -2,10 +2,13 @@
 
 import os
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+UPLOADS = "GRADIO_TEMP_DIR"
 SSE = ("", "AES256", "aws:kms")
 SHIPPED_BUNDLE = Path(__file__).parent / "bundle"
 
@@ -21,6 +24,7 @@ class Settings:
     Attributes:
         bundle: folder of the model to serve.
         feedback_dir: where feedback is kept until it is delivered.
+        uploads_dir: where the folder of the photos that are being looked at is made.
         host: address the page listens on.
         port: TCP port the page listens on, 1 to 65535.
         workers: how many photos may be judged at once, at least 1.
@@ -43,6 +47,7 @@ class Settings:
 
     bundle: Path = SHIPPED_BUNDLE
     feedback_dir: Path = Path("feedback")
+    uploads_dir: Path = Path(tempfile.gettempdir()) / "gradio"
     host: str = "127.0.0.1"
     port: int = 7860
     workers: int = 2
@@ -81,6 +86,7 @@ class Settings:
         return cls(
             bundle=Path(environ.get("CAT_BUNDLE") or cls.bundle),
             feedback_dir=Path(environ.get("CAT_FEEDBACK_DIR") or cls.feedback_dir),
+            uploads_dir=Path(environ.get(UPLOADS) or cls.uploads_dir),
             feedback_mb=_whole_number(environ, "CAT_FEEDBACK_MB", cls.feedback_mb, 1, 1_000_000),
             feedback_days=_whole_number(environ, "CAT_FEEDBACK_DAYS", cls.feedback_days, 1, 36_500),
             s3_bucket=environ.get("CAT_S3_BUCKET") or cls.s3_bucket,
@@ -100,6 +106,20 @@ class Settings:
             rate=_whole_number(environ, "CAT_RATE", cls.rate, 0, 1_000_000),
             open_browser=bool(screen) and not on_space,
         )
+
+
+@contextmanager
+def uploads_lie_in(folder: Path) -> Iterator[None]:
+    """Have Gradio keep uploads in a folder until the block ends; it reads that from the environment alone."""
+    before = os.environ.get(UPLOADS)
+    os.environ[UPLOADS] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[UPLOADS]
+        else:
+            os.environ[UPLOADS] = before
 
 
 def _login(environ: Mapping[str, str]) -> str | None:

@@ -113,13 +113,14 @@ class Counter:
         """Count a judged photo, its embedding of shape (D,)."""
         self.saw(np.array([verdict.probability]), embedding[None])
 
-    def refused(self, cause: str) -> None:  # noqa: ARG002 - one count for all
+    def refused(self, cause: str, counted: bool) -> None:  # noqa: ARG002 - one count for all
         """Count a photo that was refused."""
-        self.total += Aggregate(refused=1)
+        if counted:
+            self.total += Aggregate(refused=1)
 
-    def took(self, step: str, seconds: float) -> None:
+    def took(self, step: str, seconds: float, counted: bool) -> None:
         """Count how long the looks at a photo took."""
-        if step != "inference":
+        if step != "inference" or not counted:
             return
         times = [0] * (len(TIMES_MS) + 1)
         times[int(np.searchsorted(TIMES_MS, 1000 * seconds, side="right"))] = 1
@@ -158,15 +159,15 @@ class Traffic:
         """Count a judged photo, its embedding of shape (D,)."""
         self.saw(np.array([verdict.probability]), embedding[None])
 
-    def refused(self, cause: str) -> None:
+    def refused(self, cause: str, counted: bool) -> None:
         """Count a photo that was refused."""
         with self._lock:
-            self._fresh.refused(cause)
+            self._fresh.refused(cause, counted)
 
-    def took(self, step: str, seconds: float) -> None:
+    def took(self, step: str, seconds: float, counted: bool) -> None:
         """Count how long the looks at a photo took."""
         with self._lock:
-            self._fresh.took(step, seconds)
+            self._fresh.took(step, seconds, counted)
 
     @property
     def blocks(self) -> tuple[Aggregate, ...]:

@@ -1,17 +1,21 @@
 """What training is fed with: photos in memory, shuffled and augmented in batches."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
 
 import keras
 import numpy as np
 from PIL import Image
 
 from cat_model.photo import resize
-from train import boxes
+from train import boxes, dataset
 from train.augment import EMPTY_FRAMES, augment, empty, follow
 from train.config import TrainConfig
+from train.dataset import TRAIN
 from train.model import CELLS, LOGIT
+from train.run import Run
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,28 @@ class Examples:
     labels: np.ndarray
     places: np.ndarray | None = None
     known: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, run: Run, splits: Sequence[str], side: int | None = None) -> Self:
+        """Return the photos of some splits, in memory: training reads them again and again, in any order.
+
+        Args:
+            run: whose photos.
+            splits: which of them; empty ones are passed over.
+            side: pixels of each side; None for what the model is served.
+        """
+        filled = [split for split in splits if run.manifest(split)]
+        labels = [dataset.labels(run.manifest(split)) for split in filled]
+        return cls(np.concatenate([run.pixels(split, side) for split in filled]), np.concatenate(labels))
+
+    @classmethod
+    def with_places(cls, run: Run) -> Self:
+        """Return the photos to learn from, with the places of their cats where the run was given them."""
+        train = cls.of(run, (TRAIN,))
+        if run.boxes is None:
+            return train
+        pictures, known = boxes.draw(run.photos, run.manifest(TRAIN), boxes.read(run.boxes))
+        return replace(train, places=pictures, known=known)
 
 
 class Batches(keras.utils.PyDataset):

@@ -14,7 +14,7 @@ import numpy as np
 
 from cat_model.bundle import sha256
 from cat_model.files import write_durably
-from train import answers, boxes, checks, dataset, evaluate, fit, head, model, plots, report, stress
+from train import answers, checks, dataset, evaluate, fit, head, model, plots, report, stress
 from train.answers import ANSWERS
 from train.batches import Examples
 from train.config import Places, TrainConfig, TrainError
@@ -225,36 +225,15 @@ def learn(current: Run, weights: Path | None, tracker: Tracker) -> tuple[CatMode
     """Train and calibrate a run's model, or go on where that was stopped."""
     config = current.config
     # Photos to learn from are shrunk after they were augmented: what is cropped out of them stays sharp.
-    train = _with_places(current, examples(current, (TRAIN,)))
-    choosing = examples(current, CHOOSING, config.learning_side)
+    train = Examples.with_places(current)
+    choosing = Examples.of(current, CHOOSING, config.learning_side)
     keras.utils.set_random_seed(config.seed)
     learner = model.build(config.backbone, config.learning_side, weights, config.strongest)
     head.fit(learner, train, config, current.folder)
     fit.soup(learner, train, choosing, config, current.folder, tracker.epoch)
     cat_model = model.at_side(learner, config.side)
     # Cats are more frequent and harder among people's photos: with them, well-framed ones would be doubted.
-    return cat_model, head.calibrate(cat_model, examples(current, (VALIDATION,)), config)
-
-
-def examples(current: Run, splits: Sequence[str], side: int | None = None) -> Examples:
-    """Return the photos of some splits, in memory: training reads them again and again, in any order.
-
-    Args:
-        current: whose photos.
-        splits: which of them; empty ones are passed over.
-        side: pixels of each side; None for what the model is served.
-    """
-    filled = [split for split in splits if current.manifest(split)]
-    labels = [dataset.labels(current.manifest(split)) for split in filled]
-    pixels = [current.pixels(split, side) for split in filled]
-    return Examples(np.concatenate(pixels), np.concatenate(labels))
-
-
-def _with_places(current: Run, train: Examples) -> Examples:
-    if current.boxes is None:
-        return train
-    pictures, known = boxes.draw(current.photos, current.manifest(TRAIN), boxes.read(current.boxes))
-    return dataclasses.replace(train, places=pictures, known=known)
+    return cat_model, head.calibrate(cat_model, Examples.of(current, (VALIDATION,)), config)
 
 
 def evaluate_run(

@@ -17,6 +17,7 @@ from cat_model.feedback import Record
 from cat_model.files import write_durably
 from cat_model.runtime import Runtime
 from train import dataset, feedback_report, feedback_set, model, pipeline
+from train.batches import Examples
 from train.config import TrainError
 from train.dataset import PEOPLE, TRAIN, VALIDATION
 from train.head import calibrate
@@ -61,7 +62,7 @@ def refresh(folder: Path, feedback: Path, command: str) -> Run:
     fitted = refit(told.some(~doubted), old, run.config.seed)
     cat_model.head.set(fitted.head.slopes, fitted.head.bias)
     # The evidence keeps its scale here, for these photos gave it: the embeddings stay what they were.
-    scaling = calibrate(cat_model, pipeline.examples(run, (VALIDATION,)), run.config)
+    scaling = calibrate(cat_model, Examples.of(run, (VALIDATION,)), run.config)
 
     about |= {"doubtful": int(doubted.sum()), "learned": int((~doubted).sum()), "strength": fitted.strength}
     about |= {"replayed": len(old.replayed.cats), "parent": run.folder.name}

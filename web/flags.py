@@ -26,7 +26,7 @@ from cat_model.outbox import Outbox
 from cat_model.photo import decode
 from cat_model.predict import CAT, NOT_A_CAT
 from cat_model.serving import Serving
-from web import words
+from web import crowd, words
 
 PRIVATE = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -57,11 +57,7 @@ class Desk:
     """Takes feedback, for one predictor and one outbox."""
 
     def __init__(
-        self,
-        serving: Serving,
-        outbox: Outbox,
-        lasts: bool = True,
-        wake: Callable[[], None] = lambda: None,
+        self, serving: Serving, outbox: Outbox, lasts: bool = True, wake: Callable[[], None] = lambda: None
     ) -> None:
         """Remember who judges and where feedback goes.
 
@@ -151,7 +147,9 @@ class Desk:
         consent = PHOTO if keep_photo else NUMBERS if keep_numbers else ANSWER
         try:
             predictor = self._serving.predictor
-            shown = judged(predictor.predict(photo), photo, model_of(predictor))
+            with self._serving.room:
+                verdict = predictor.predict(photo)
+            shown = judged(verdict, photo, model_of(predictor))
             code, _ = self._store(shown, it_is == CAT, consent, comment or "")
         except (FeedbackError, PhotoError) as error:
             raise gr.Error(str(error), print_exception=False) from error
@@ -191,10 +189,10 @@ class Desk:
             return None, None, False
         predictor = self._serving.predictor
         try:
-            picture = decode(shown.photo, predictor.limits, PHOTO_SIDE) if consent == PHOTO else None
-            # A model that was exchanged since describes photos in other numbers than the one that answered.
-            same = model_of(predictor) == shown.model
-            return predictor.embedding(shown.photo) if same else None, picture, False
+            with self._serving.room:
+                picture = decode(shown.photo, predictor.limits, PHOTO_SIDE) if consent == PHOTO else None
+                same = model_of(predictor) == shown.model  # one exchanged since has other numbers
+                return predictor.embedding(shown.photo) if same else None, picture, False
         except PhotoError:
             return None, None, True
 
@@ -295,6 +293,6 @@ def add_endpoints(desk: Desk, photo: gr.Image) -> None:
         [photo, it_is, keep_photo, keep_numbers, comment],
         result,
         api_name="feedback",
-        concurrency_id="model",
+        concurrency_id=crowd.MODEL,
     )
     trigger.click(desk.undo_by_code, code, result, api_name="undo", queue=False)

@@ -8,7 +8,8 @@ import html
 
 import gradio as gr
 
-from cat_model import PhotoError, Predictor
+from cat_model import PhotoError
+from cat_model.serving import Serving
 from web import why, words
 from web.photo_box import PhotoBox
 
@@ -26,16 +27,17 @@ HINT = words.panel("idle", "Start the camera and press Record", "Frames are look
 class Watcher:
     """Answers frames."""
 
-    def __init__(self, predictor: Predictor) -> None:
+    def __init__(self, serving: Serving) -> None:
         """Remember who judges."""
-        self._predictor = predictor
+        self._serving = serving
 
     def watch(self, frame: str | bytes | None) -> str:
         """Return the HTML of the verdict on a frame, with the frame under its colours."""
         if frame is None:
             return HINT
         try:
-            explanation = self._predictor.explain(frame, budget=0, counted=False)
+            with self._serving.room:
+                explanation = self._serving.explain(frame, budget=0, counted=False)
         except PhotoError as error:
             return words.refused(str(error))
         said = html.escape(explanation.sentence)
@@ -45,7 +47,7 @@ class Watcher:
         )
 
 
-def tab(predictor: Predictor) -> None:
+def tab(serving: Serving) -> None:
     """Lay out the tab's content and wire it."""
     with gr.Row():
         with gr.Column():
@@ -64,7 +66,7 @@ def tab(predictor: Predictor) -> None:
         with gr.Column():
             seen = gr.HTML(HINT, elem_id="live")
     camera.stream(
-        Watcher(predictor).watch,
+        Watcher(serving).watch,
         camera,
         seen,
         stream_every=EVERY_S,

@@ -29,7 +29,7 @@ class Metrics:
             "cat_request_seconds", "Seconds that a request took.", ["route"], buckets=SECONDS, **own
         )
 
-    def took(self, step: str, seconds: float) -> None:
+    def took(self, step: str, seconds: float, counted: bool = True) -> None:  # noqa: ARG002 - all are work
         """Count how long "decode", "inference" or "explanation" took."""
         self._seconds.labels(step).observe(seconds)
 
@@ -37,7 +37,7 @@ class Metrics:
         """Count a verdict."""
         self._verdicts.labels(verdict.label).inc()
 
-    def refused(self, cause: str) -> None:
+    def refused(self, cause: str, counted: bool = True) -> None:  # noqa: ARG002 - all are work
         """Count a refusal."""
         self._refusals.labels(cause).inc()
 

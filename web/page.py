@@ -1,6 +1,5 @@
 """What the page does with photos; app.py wires it to buttons and endpoints."""
 
-import threading
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -17,9 +16,8 @@ class Page:
     """What the page does with photos, for one predictor."""
 
     def __init__(self, serving: Serving) -> None:
-        """Remember who judges; so many photos at a time as that has interpreters."""
+        """Remember who judges."""
         self._serving = serving
-        self._room = threading.BoundedSemaphore(serving.workers)
 
     def predict(self, photo: str | bytes | None) -> dict[str, float | bool | str]:
         """Say whether a photo shows a cat: probability, is_cat, unsure, label, model_version.
@@ -48,25 +46,27 @@ class Page:
         if budget not in (0, *why.BUDGETS):
             raise gr.Error(why.BUDGET_REFUSED, print_exception=False)
         try:
-            with self._room:
+            with self._serving.room:
                 explanation = self._serving.explain(require(photo), int(budget))
         except PhotoError as error:
             raise gr.Error(str(error), print_exception=False) from error
         return why.as_json(explanation)
 
-    def judge(self, photo: str | None) -> tuple[Any, ...]:
+    def judge(self, photo: str | bytes | None) -> tuple[Any, ...]:
         """Answer the photo now on the page: panel, probabilities, state, flag row made fresh, reasons."""
         if photo is None:
             return words.IDLE, gr.update(visible=False), None, *flags.row(None), *why.parts(None)
         try:
-            with self._room:
+            with self._serving.room:
                 predictor = self._serving.predictor
                 explanation = predictor.explain(photo, budget=0)
         except PhotoError as error:
             refused = words.refused(str(error))
             return refused, gr.update(visible=False), None, *flags.row(None), *why.parts(None)
         verdict = explanation.verdict
-        judged = flags.judged(verdict, photo, flags.model_of(predictor))
+        # What came inside a message, not as a file, is not kept in the memory for later questions.
+        lies = photo if isinstance(photo, str) else ""
+        judged = flags.judged(verdict, lies, flags.model_of(predictor))
         bars = gr.update(value=words.shares(verdict), visible=True)
         panel = words.verdict_panel(verdict)
         return panel, bars, judged, *flags.row(verdict), *why.parts(explanation)
@@ -87,7 +87,7 @@ class Page:
 
     def _verdict_or_error(self, photo: str | bytes | None) -> Verdict:
         try:
-            with self._room:
+            with self._serving.room:
                 return self._serving.predict(require(photo))
         except PhotoError as error:
             raise gr.Error(str(error), print_exception=False) from error

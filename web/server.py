@@ -16,9 +16,10 @@ from starlette.routing import Route
 from cat_model.delivery import Status
 from cat_model.serving import Serving
 from cat_model.settings import Settings
-from web import light, words
+from web import crowd, light, words
 from web.metrics import Metrics
 from web.shield import BODY_OVERHEAD, Log, Rate, Shield, visitor
+from web.uploads import Sweeper
 
 TICK_S, LAST_REQUESTS_S = 0.2, 3
 """How often the page looks whether it is to stop, and how long it waits for unfinished requests then."""
@@ -56,6 +57,8 @@ def serve(site: Site, settings: Settings, js: str) -> str:
     rate = Rate(settings.rate)
     most_bytes = 4 * (settings.upload_mb * 1_000_000) // 3 + BODY_OVERHEAD  # a photo in base64, or as it is
     _watch(site)
+    if settings.rate:
+        crowd.be_fair(site.blocks._queue, settings.on_space)
     _, address, _ = site.blocks.launch(
         server_name=settings.host,
         server_port=settings.port,
@@ -115,11 +118,15 @@ def run(site: Site, settings: Settings, stops: Sequence[int], js: str) -> int:
     print(f"{words.TITLE} {address} (stop with Ctrl+C)", flush=True)
     if reason := unwritable(settings.feedback_dir):
         print(f"Feedback is off: {settings.feedback_dir} cannot be written ({reason}).", flush=True)
+    sweeper = Sweeper(Path(site.blocks.GRADIO_CACHE), site.blocks)
+    sweeper.watch()
     site.serving.watch()
     while not stops:  # a wait without an end would sleep through a signal that comes just before it
         time.sleep(TICK_S)
+    crowd.finish(site.blocks._queue)
     site.serving.stop()
-    site.blocks.close(verbose=False)  # also deletes the photos uploaded so far
+    sweeper.stop()
+    site.blocks.close(verbose=False)
     return 0
 
 
@@ -149,13 +156,6 @@ def _watch(site: Site) -> None:
     site.metrics.watch_model(lambda: site.serving.bundle.version)
 
 
-def _before(blocks: gr.Blocks) -> int:
-    """Return how many come before a visitor who would have to wait now; 0 if nobody would."""
-    waiting = len(blocks._queue)
-    queues = blocks._queue.event_queue_per_concurrency_id.values()
-    return waiting + sum(each.current_concurrency for each in queues) if waiting else 0
-
-
 def _routes(site: Site, rate: Rate, settings: Settings) -> list[Route]:
     """Return what operators ask: /health and /metrics; and /busy, which a turned-away page asks for words."""
 
@@ -171,8 +171,10 @@ def _routes(site: Site, rate: Rate, settings: Settings) -> list[Route]:
         )
 
     def busy(request: Request) -> PlainTextResponse:
-        seconds = rate.wait(visitor(request.scope, settings.on_space))
-        said = words.too_fast(seconds) if seconds else words.busy(_before(site.blocks))
+        queue, seconds = site.blocks._queue, rate.wait(visitor(request.scope, settings.on_space))
+        said = words.too_fast(seconds) if seconds else words.busy(crowd.before(queue))
+        if settings.rate and crowd.takes_too_much(queue, request.scope, settings.on_space):
+            said = words.TOO_MANY
         return PlainTextResponse(said, headers={"Cache-Control": "no-store"})
 
     def metrics(_: Request) -> PlainTextResponse:

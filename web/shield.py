@@ -28,7 +28,7 @@ API = {
     "startup-events", "stream", "theme.css", "upload", "upload_progress", "user",
 }  # fmt: skip
 """The first names of paths that are let through: at the root, and below /gradio_api/."""
-QUESTIONS = {"queue", "call", "run", "upload"}
+QUESTIONS = {"queue", "call", "run", "upload", "login"}
 """What counts towards a visitor's rate when it is posted."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",

@@ -9,11 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
 from tests.app.conftest import ROOT, environment, free_port, running
+from web import words
+from web.crowd import MOST_OPEN
 
 
 def predict(address, photo):
@@ -114,7 +117,7 @@ def test_no_stack_trace_reaches_a_visitor(server):
 
 
 def test_a_login_a_rate_and_a_folder_that_cannot_be_written(tmp_path, examples):
-    with running(tmp_path, CAT_LOGIN="ann:pass:word", CAT_RATE=3) as page:
+    with running(tmp_path, CAT_LOGIN="ann:pass:word", CAT_RATE=5) as page:
         assert httpx.get(f"{page.address}/config").status_code == 401
         photo = {"files": ("photo.jpg", (examples / "coffee.jpg").read_bytes())}
         assert httpx.post(f"{page.address}/gradio_api/upload", files=photo).status_code == 401
@@ -146,19 +149,42 @@ def until(holds):
     pytest.fail("It did not come about within a minute.")
 
 
-def test_a_visitor_who_waits_is_answered_before_the_page_ends(tmp_path, examples):
-    """The answer is asked for and the page told to end at once: it is still given."""
-    with running(tmp_path) as page:
+def test_visitors_who_wait_are_answered_before_the_page_ends(tmp_path, examples):
+    """Ten ask, one is judged at a time, and the page is told to end at once: all are answered."""
+    with running(tmp_path, CAT_WORKERS=1) as page:
         photo = (examples / "chelsea.jpg").read_bytes()
-        predict(page.address, photo)
         api = f"{page.address}/gradio_api"
         (path,) = httpx.post(f"{api}/upload", files={"files": ("p.jpg", photo)}).json()
-        question = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}]}
-        event = httpx.post(f"{api}/call/predict", json=question).json()["event_id"]
-        with httpx.stream("GET", f"{api}/call/predict/{event}", timeout=60) as answer:
+        question = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, 8]}
+        first = httpx.post(f"{api}/call/explain", json=question).json()["event_id"]
+        httpx.get(f"{api}/call/explain/{first}", timeout=60)  # SHAP is there now
+        with ThreadPoolExecutor(10) as visitors:
+            events = [httpx.post(f"{api}/call/explain", json=question).json()["event_id"] for _ in range(10)]
+            answers = [
+                visitors.submit(httpx.get, f"{api}/call/explain/{event}", timeout=60) for event in events
+            ]
+            until(lambda: httpx.get(f"{page.address}/health").json()["waiting"] < 10)
             page.process.send_signal(signal.SIGTERM)
-            assert '"label": "cat"' in "".join(answer.iter_text())
-        assert page.process.wait(30) == 0
+            assert ['"label": "cat"' in each.result().text for each in answers] == [True] * 10
+        assert page.process.wait(10) == 0
+
+
+def test_one_visitor_leaves_places_to_others_and_nobody_passes_the_queue(tmp_path, examples):
+    with running(tmp_path, CAT_WORKERS=1) as page:
+        api = f"{page.address}/gradio_api"
+        photo = {"files": ("p.jpg", (examples / "chelsea.jpg").read_bytes())}
+        (path,) = httpx.post(f"{api}/upload", files=photo).json()
+        question = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, 512]}
+        said = [httpx.post(f"{api}/call/explain", json=question) for _ in range(MOST_OPEN + 1)]
+        assert [each.status_code for each in said] == [200] * MOST_OPEN + [503]
+        assert said[-1].json()["detail"] == words.TOO_MANY
+        assert httpx.get(f"{page.address}/busy").text == words.TOO_MANY
+        if sys.platform == "linux":  # where each address that begins with 127 is this machine
+            with httpx.Client(transport=httpx.HTTPTransport(local_address="127.0.0.2")) as other:
+                assert other.post(f"{api}/call/explain", json=question).status_code == 200
+        for name in ("predict", "explain", "feedback"):
+            assert httpx.post(f"{api}/run/{name}", json=question).status_code == 404
+        assert httpx.post(f"{api}/run/undo", json={"data": ["no code"]}).status_code != 404
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Users and read-only places are made with Linux's means.")

@@ -1,15 +1,19 @@
 """Starting and stopping `python app.py`: one sentence where it cannot start, no photo left when it stops."""
 
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
 
+from app import EXAMPLES
 from tests.app.conftest import ROOT, environment, running
+from web.uploads import LIFE_S
 
 
 def refusal(**settings):
@@ -49,6 +53,11 @@ def test_a_damaged_model_is_named(tmp_path, predictor):
     assert "model.tflite" in refusal(CAT_BUNDLE=bundle)
 
 
+def test_a_place_where_no_photo_can_be_put_down_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    assert "Set GRADIO_TEMP_DIR" in refusal(GRADIO_TEMP_DIR=tmp_path / "file" / "uploads")
+
+
 def test_a_bad_setting_is_named():
     assert "CAT_WORKERS" in refusal(CAT_WORKERS="many")
 
@@ -72,7 +81,7 @@ def test_stopping_ends_well_and_deletes_the_photos(tmp_path, examples, ignored_s
         upload(page, (examples / "coffee.jpg").read_bytes())
         page.process.send_signal(stop)
         assert page.process.wait(30) == 0
-        assert not list(page.uploads.rglob("secret.jpg"))
+        assert not [path for path in page.uploads.rglob("*") if path.is_file()]
         assert not page.feedback.exists()  # made only when somebody answers
 
 
@@ -86,7 +95,36 @@ def test_a_stalled_upload_does_not_keep_the_photos(tmp_path, examples):
             stalled.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n{part}".encode())
             page.process.send_signal(signal.SIGTERM)
             assert page.process.wait(30) == 0
-        assert not list(page.uploads.rglob("secret.jpg"))
+        assert not [path for path in page.uploads.rglob("*") if path.is_file()]
+
+
+def test_an_upload_that_broke_off_is_swept_and_the_examples_stay(tmp_path):
+    with running(tmp_path) as page:
+        host, port = page.address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as broken:
+            head = f"POST /gradio_api/upload HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 1000000\r\n"
+            part = '--x\r\nContent-Disposition: form-data; name="files"; filename="half.jpg"\r\n\r\nhalf'
+            broken.sendall(f"{head}Content-Type: multipart/form-data; boundary=x\r\n\r\n{part}".encode())
+            time.sleep(1)
+        then = time.time() - LIFE_S - 60
+        for path in page.uploads.rglob("*"):
+            os.utime(path, (then, then))
+        ends = time.monotonic() + 60
+        while time.monotonic() < ends and (left := photos_in(page.uploads)):
+            time.sleep(0.5)
+        assert not left
+        assert httpx.get(f"{page.address}/gradio_api/file={example_of(page)}").status_code == 200
+
+
+def photos_in(uploads):
+    """What lies there, but for the page's own examples."""
+    return [path for path in uploads.rglob("*") if path.is_file() and path.name not in EXAMPLES.values()]
+
+
+def example_of(page):
+    """The path of an example that the page itself shows."""
+    (found,) = page.uploads.rglob("chelsea.jpg")
+    return found
 
 
 def test_nothing_is_written_beside_the_program(server):

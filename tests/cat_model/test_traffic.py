@@ -46,10 +46,10 @@ def test_nothing_is_written_or_shown_before_a_block_is_full(tmp_path):
     traffic = Traffic(tmp_path / "feedback", "a" * 64)
     for probability, embedding in zip(*photos(BLOCK - 1), strict=True):
         traffic.saw(np.array([probability]), embedding[None])
-    traffic.refused("format")
-    traffic.took("inference", 0.004)
-    traffic.took("inference", 9.0)
-    traffic.took("decode", 9.0)
+    traffic.refused("format", counted=True)
+    traffic.took("inference", 0.004, counted=True)
+    traffic.took("inference", 9.0, counted=True)
+    traffic.took("decode", 9.0, counted=True)
     assert traffic.blocks == ()
     assert not (tmp_path / "feedback").exists()
     traffic.saw(*photos(1))
@@ -114,6 +114,16 @@ def test_the_predictor_tells_its_observers_of_every_photo(predictor, examples):
     )
     assert replace(counter.total, times=expected.times, refused=0) == expected
     assert (counter.total.refused, sum(counter.total.times)) == (1, 1)
+
+
+def test_live_pictures_and_second_questions_are_no_photos(predictor, examples):
+    watched = load(predictor.bundle.folder)
+    counter = Counter()
+    watched.observers = (counter,)
+    watched.explain(examples / "chelsea.jpg", 0, counted=False)
+    with pytest.raises(PhotoError):
+        watched.explain(b"no photo", 0, counted=False)
+    assert counter.total == Aggregate()
 
 
 @pytest.mark.parametrize("seed", range(20))

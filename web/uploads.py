@@ -1,0 +1,125 @@
+"""The photos that visitors upload: a folder of this process alone, swept all the time, gone when it ends.
+
+Gradio (6.31) deletes uploads too, but knows nothing of those that broke off, forgets all when it is killed,
+and its sweep ends for ever when a photo comes in at the wrong moment.
+"""
+
+import os
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import gradio as gr
+
+from cat_model.settings import UPLOADS, SettingsError, uploads_lie_in
+
+PREFIX = "are-you-a-cat-"
+SWEEP_S, LIFE_S = 5, 15 * 60
+"""How often photos are looked through, and how old one becomes."""
+MOST_BYTES = 2_000_000_000
+"""Of all photos together: beyond it the oldest go first, however young."""
+
+
+@contextmanager
+def own_folder(parent: Path) -> Iterator[Path]:
+    """Have Gradio keep uploads in a new folder until the block ends, then delete it with all that is in it.
+
+    Args:
+        parent: where it is made, beside those of other processes.
+
+    Raises:
+        SettingsError: it cannot be made.
+    """
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent.resolve()))
+    except OSError as error:
+        raise SettingsError(
+            f"Photos cannot be kept in {parent} ({error.strerror or error}), not even while they are looked "
+            f"at. Set {UPLOADS} to a folder that can be written."
+        ) from error
+    try:
+        with uploads_lie_in(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Sweeper:
+    """Deletes what is old in the folder of uploads, and what processes that were killed left beside it."""
+
+    def __init__(self, folder: Path, blocks: gr.Blocks) -> None:
+        """Remember where.
+
+        Args:
+            folder: of this process, from `own_folder`.
+            blocks: the page, whose own files (the examples) stay.
+        """
+        self._folder, self._blocks = folder, blocks
+        self._stop = threading.Event()
+
+    def watch(self) -> None:
+        """Sweep every few seconds, in a thread of its own, until `stop`."""
+
+        def watching() -> None:
+            while not self._stop.wait(SWEEP_S):
+                self.sweep()
+
+        threading.Thread(target=watching, name="uploads", daemon=True).start()
+
+    def stop(self) -> None:
+        """Sweep no more."""
+        self._stop.set()
+
+    def sweep(self) -> None:
+        """Delete what is too old or too much. Files that come or go meanwhile are left for the next time."""
+        stays = {
+            Path(name) for each in self._blocks.blocks.values() for name in getattr(each, "keep_in_cache", ())
+        }
+        found = sorted((touched(path), path) for path in self._folder.rglob("*") if path not in stays)
+        files = [(at, path) for at, path in found if path.is_file()]
+        much = sum(map(size, (path for _, path in files))) - MOST_BYTES
+        for at, path in files:
+            if old(at) or much > 0:
+                much -= size(path)
+                path.unlink(missing_ok=True)
+        for at, path in reversed(found):
+            if old(at):
+                with suppress(OSError):  # a file, or a folder that is not empty
+                    path.rmdir()
+        for names in self._blocks.temp_file_sets:  # Gradio notes every upload here, and would for ever
+            names.clear()
+        self._alive()
+
+    def _alive(self) -> None:
+        """Show that this folder is in use; delete those of which nobody has shown that for long."""
+        with suppress(OSError):
+            os.utime(self._folder)
+        for other in self._folder.parent.glob(f"{PREFIX}*"):
+            if other != self._folder and old(touched(other)):
+                shutil.rmtree(other, ignore_errors=True)
+
+
+def old(touched_at: float) -> bool:
+    """Say whether what was touched then is too old; or in the future, of a clock that has jumped back."""
+    return abs(time.time() - touched_at) > LIFE_S
+
+
+def touched(path: Path) -> float:
+    """Return when a file was last written; now, if it is gone."""
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return time.time()
+
+
+def size(path: Path) -> int:
+    """Return the bytes of a file; 0 if it is gone."""
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0
