@@ -193,6 +193,9 @@ def _train(
 ) -> Result:
     """Train and judge one trial, or go on with it, or return what it came to before."""
     config = dataclasses.replace(base, **values)
+    # Learning at more than the served side is learning at the served side: such trials share one run.
+    config = dataclasses.replace(config, taught=config.learning_side)
+    values = {name: getattr(config, name) for name in values}
     weights = backbones[config.backbone]
     run = pipeline.begin(inputs, config, dataclasses.replace(places, weights=weights), photos, parent)
     kept = run.folder / RESULT

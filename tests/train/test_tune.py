@@ -32,7 +32,9 @@ def search(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(tune.stress, "SLICES", {"jpeg-25": tune.stress.SLICES["jpeg-25"]})
     places = Places(weights=None, tracking_uri=f"sqlite:///{photos / 'mlflow.db'}", cache=photos / "cache")
 
-    def searched(trials, hours=1.0, people="people", backbones=TINY, override_checks=False):
+    def searched(
+        trials, hours=1.0, people="people", backbones=TINY, override_checks=False, fixed=tuple(FIXED)
+    ):
         inputs = Inputs(
             photos=photos / "photos",
             wild=None,
@@ -44,7 +46,7 @@ def search(photos, tmp_path, monkeypatch):
             override_checks=override_checks,
             command="python -m train tune",
         )
-        return tune.search(inputs, BASE, tuple(FIXED), backbones, tune.Budget(trials, hours), places)
+        return tune.search(inputs, BASE, fixed, backbones, tune.Budget(trials, hours), places)
 
     monkeypatch.chdir(tmp_path)
     return searched
@@ -133,6 +135,13 @@ def test_damaged_notes_are_named_and_without_them_no_finished_trial_is_repeated(
     shutil.rmtree(notes.parent)
     search(trials=2)
     assert len(learned[0]) == 2
+
+
+def test_learning_at_more_than_the_served_side_is_not_trained_again(search, learned, monkeypatch):
+    monkeypatch.setattr(tune, "SPACE", {"taught": (32, 48, 64)})
+    best = search(trials=3, fixed=("side",))
+    assert [config.taught for config in learned[0]] == [32]
+    assert [each["values"]["taught"] for each in json.loads(best.read_text())["trials"]] == [32]
 
 
 def test_the_table_has_a_column_for_each_value_that_is_searched():
