@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -10,7 +11,7 @@ from tests import generated_photos
 from train import __main__ as train_line
 from train import pipeline, tune
 from train.checks_policy import POLICY
-from train.config import Places, TrainConfig, TrainError, read_config
+from train.config import QUICK, Places, TrainConfig, TrainError, read_config
 from train.pipeline import Inputs
 
 FIXED = {"side": 32, "taught": 32, "epochs": 1, "batch": 32, "unfrozen": 1.0, "augmentation": 0.25}
@@ -112,6 +113,30 @@ def test_the_winner_is_a_configuration_that_run_takes_and_options_beside_it_win(
     assert taken[0] == winner
     assert taken[1].epochs == 7
     assert taken[1].learning_rate == winner.learning_rate
+
+
+def test_a_search_may_start_from_a_recipe_and_searches_what_no_option_fixes(photos, tmp_path, monkeypatch):
+    recipe = tmp_path / "recipe.json"
+    values = {"backbone": "tiny", "side": 96, "taught": 64, "mixup": 0.0, "soup": 2, "strongest": True}
+    recipe.write_text(json.dumps({"config": values}))
+    taken = []
+    monkeypatch.setattr(tune, "search", lambda _, base, **told: taken.append((base, told)) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train_line.main(["tune", "--photos", str(photos), "--config", str(recipe), "--side", "32"])
+    ((base, told),) = taken
+    assert base == TrainConfig(**values | {"side": 32})
+    assert told["fixed"] == ("side",)
+    assert list(told["backbones"]) == ["tiny"]
+
+
+def test_a_quick_run_of_the_shipped_recipe_is_that_recipe_but_smaller(photos, monkeypatch):
+    taken = []
+    monkeypatch.setattr(pipeline, "run", lambda _, config, __: taken.append(config) or 1 / 0)
+    recipe = Path(train_line.__file__).with_name("recipe.json")
+    with pytest.raises(ZeroDivisionError):
+        train_line.main(["run", "--photos", str(photos), "--quick", "--config", str(recipe)])
+    assert taken == [TrainConfig(**read_config(recipe) | QUICK)]
+    assert taken[0].learning_side == QUICK["side"]
 
 
 def test_no_trial_begins_once_the_hours_are_used_up(search, learned):
