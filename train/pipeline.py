@@ -134,8 +134,10 @@ def collect(inputs: Inputs, config: TrainConfig, places: Places) -> Photos:
     """Check the photos, follow what was decided about them, and split those to learn from.
 
     Raises:
-        TrainError: they do not do.
+        TrainError: they do not do, or the boxes could teach nothing.
     """
+    if inputs.boxes:
+        boxes.require_use(config)
     folders = checks.folders(inputs.photos, inputs.wild, inputs.people)
     shown = inputs.out / "checks"
     checked = checks.check(
