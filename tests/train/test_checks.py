@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -97,6 +98,24 @@ def test_only_a_changed_file_is_decoded_again(request_, checked, planted, monkey
         added.unlink()
     assert decoded == [decoded[0]]
     assert again.verdict.photos[checks.PHOTOS] == checked.verdict.photos[checks.PHOTOS] + 1
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(tmp_path, monkeypatch):
+    root = generated_photos.write(tmp_path / "photos", 1)
+    closed, read = next((root / "cat").iterdir()), Path.read_bytes
+
+    def refuse(path):
+        if path == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    with monkeypatch.context() as locked:
+        locked.setattr(Path, "read_bytes", refuse)
+        seen, refused = looks.look(root, tmp_path / "cache")
+    assert "Permission denied" in refused[0].reason
+    again, refused = looks.look(root, tmp_path / "cache")
+    assert (len(again), refused) == (len(seen) + 1, [])
+    assert looks.look(root, tmp_path / "cache") == (again, [])
 
 
 def test_decisions_drop_relabel_and_silence(request_, checked, tmp_path):
