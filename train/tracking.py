@@ -12,10 +12,14 @@ import keras
 import mlflow
 import numpy as np
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from sqlalchemy.exc import SQLAlchemyError
 
 EXPERIMENT = "are-you-a-cat"
+FAULTS = (MlflowException, SQLAlchemyError, OSError)
+"""What is raised where MLflow's store cannot be reached or written."""
 
 
 class Tracker:
