@@ -3,8 +3,7 @@
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from train.dataset import CHOOSING, PEOPLE, TEST, TRAIN, VALIDATION, WILD, Photo
 from train.head import Scaling
 from train.model import CatModel
 from train.run import MODEL, RUN, SUMMARY, Run
-from train.tracking import Tracker, code_commit, flatten
+from train.tracking import Tracker, code_commit, flatten, tracked
 
 
 @dataclass(frozen=True)
@@ -116,18 +115,6 @@ def begin(
         print(f"Going on with {folder}.")
         return Run.read_unfinished(folder)
     return _new(folder, inputs, config, places, photos, parent)
-
-
-@contextmanager
-def tracked(tracker: Tracker) -> Iterator[Tracker]:
-    """Mark a run in MLflow as running, and then how the block ended."""
-    tracker.resume()
-    try:
-        yield tracker
-    except BaseException as error:
-        tracker.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
-        raise
-    tracker.end("FINISHED")
 
 
 def collect(inputs: Inputs, config: TrainConfig, places: Places) -> Photos:

@@ -3,7 +3,8 @@
 import dataclasses
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
@@ -97,6 +98,18 @@ class Tracker:
             mlflow.keras.log_model(
                 model, name="model", signature=infer_signature(photo, answer), pip_requirements=packages
             )
+
+
+@contextmanager
+def tracked(tracker: Tracker) -> Iterator[Tracker]:
+    """Mark a run in MLflow as running, and then how the block ended."""
+    tracker.resume()
+    try:
+        yield tracker
+    except BaseException as error:
+        tracker.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    tracker.end("FINISHED")
 
 
 def code_commit() -> str:
