@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cat_model.bundle import MANIFEST, Bundle, BundleError
+from cat_model.bundle import Bundle, BundleError
 from cat_model.predict import Predictor
 from export import measure
 from export.measure import Answers
@@ -50,7 +50,8 @@ def compare(run: Run, new: Answers, threshold: float, folder: Path) -> Compariso
         threshold: of the new model.
         folder: bundle that would be replaced.
     """
-    if not (folder / MANIFEST).exists():
+    # A bundle that lost its manifest is a damaged champion, not none.
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return Comparison(None, 0, 0, 0, 1.0, "There is no champion yet: nothing to compare with.")
     try:
         bundle, reference = Bundle.read(folder), Reference.read(folder)

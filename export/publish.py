@@ -1,6 +1,7 @@
 """From a run folder to the shipped bundle, through the gate."""
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from export.reference import REFERENCE, Reference
 from train import model as train_model
 from train.dataset import TEST, TRAIN, VALIDATION
 from train.run import MODEL, Run
-from train.tracking import Tracker, flatten
+from train.tracking import FAULTS, Tracker, flatten
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Order:
 def publish(order: Order) -> bool:
     """Convert, measure and judge a run's model; replace the bundle if every rule holds.
 
-    The verdict goes to the run folder and to MLflow either way.
+    The verdict goes to the run folder and to MLflow either way; that MLflow cannot be reached stops nothing.
 
     Returns:
         Whether the model may ship: every rule holds, or somebody gave a reason to ship it all the same.
@@ -80,10 +81,12 @@ def publish(order: Order) -> bool:
         files[signature.SIGNATURE], _ = signature.sign(files[bundle.MANIFEST], key)
     for name, content in files.items():
         write_durably(export / name, content)
-    _track(run, verdict, export)
     print(gate.table(verdict.findings))
     print(verdict.comparison.note)
-    _conclude(order, verdict, files, export)
+    try:
+        _conclude(order, verdict, files, export)
+    finally:
+        _try_to_track(run, verdict, export)
     return verdict.ships
 
 
@@ -134,6 +137,14 @@ def _files(run: Run, converted: bytes, verdict: Verdict) -> dict[str, bytes]:
         card.PLOT: card.plot(content),
         REFERENCE: Reference.of(records, measure.traffic(converted, run, verdict.second_look)).to_json(),
     }
+
+
+def _try_to_track(run: Run, verdict: Verdict, export: Path) -> None:
+    """Tell MLflow, or say that it could not be told: an hour of measuring must not be lost by that."""
+    try:
+        _track(run, verdict, export)
+    except FAULTS as error:
+        print(f"MLflow could not be told the verdict, which lies in {export}: {error}", file=sys.stderr)
 
 
 def _track(run: Run, verdict: Verdict, export: Path) -> None:

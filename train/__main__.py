@@ -47,12 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_inputs(run)
     run.add_argument("--wild", type=Path, help="folder of groups from other sources, only measured on")
     run.add_argument("--feedback", type=Path, help="feedback set; its reviewed photos are learned from too")
-    run.add_argument("--config", type=Path, help="file that tune wrote; options beside it win")
     run.add_argument("--backbone", choices=BACKBONES)
     run.add_argument("--weights", type=Path, default=places.weights, help="file of the pretrained backbone")
 
     tune = commands.add_parser("tune", help="search for a good configuration; options given are not searched")
-    tune.set_defaults(do=_tune, config=None, backbone=None, wild=None)
+    tune.set_defaults(do=_tune, backbone=None, wild=None)
     _add_inputs(tune)
     tune.add_argument(
         "--backbones",
@@ -121,6 +120,7 @@ def _add_inputs(command: argparse.ArgumentParser) -> None:
     config = TrainConfig()
     _add_photos(command)
     command.add_argument("--boxes", type=Path, help="CSV that says where in the photos the cats are")
+    command.add_argument("--config", type=Path, help="file that tune wrote; options beside it win")
     command.add_argument("--out", type=Path, default=Path("runs"), help="where run folders go")
     command.add_argument("--quick", action="store_true", help="a few hundred photos, smaller, two epochs")
     command.add_argument("--override-checks", action="store_true", help="go on whatever the checks find")
@@ -156,6 +156,11 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
     return (QUICK if options.quick else {}) | given
 
 
+def _config(options: argparse.Namespace) -> TrainConfig:
+    stored = read_config(options.config) if options.config else {}
+    return TrainConfig(**stored | _changes(options))
+
+
 def _inputs(options: argparse.Namespace, command: str) -> "pipeline.Inputs":
     from train import pipeline
 
@@ -180,9 +185,8 @@ def _inputs(options: argparse.Namespace, command: str) -> "pipeline.Inputs":
 def _run(options: argparse.Namespace, command: str) -> int:
     from train import pipeline
 
-    stored = read_config(options.config) if options.config else {}
     places = dataclasses.replace(Places.from_env(), weights=options.weights)
-    run = pipeline.run(_inputs(options, command), TrainConfig(**stored | _changes(options)), places)
+    run = pipeline.run(_inputs(options, command), _config(options), places)
     print(f"Trained. Next: python -m export --run {run.folder}")
     return 0
 
@@ -190,14 +194,14 @@ def _run(options: argparse.Namespace, command: str) -> int:
 def _tune(options: argparse.Namespace, command: str) -> int:
     from train import tune
 
-    places, changes = Places.from_env(), _changes(options)
+    places, base = Places.from_env(), _config(options)
     named = dict(each.partition("=")[::2] for each in options.backbones or ())
     backbones = {name: Path(file) if file else None for name, file in named.items()}
-    backbones = backbones or {TrainConfig().backbone: places.weights}
+    backbones = backbones or {base.backbone: places.weights}
     best = tune.search(
         _inputs(options, command),
-        TrainConfig(**changes),
-        fixed=tuple(changes),
+        base,
+        fixed=tuple(_changes(options)),
         backbones=backbones,
         budget=tune.Budget(options.trials, options.hours),
         places=places,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from train.config import TrainError
+from train.config import OPENIMAGES, TrainConfig, TrainError
 from train.looks import PhotoRecord
 
 SIDE = 64
@@ -22,6 +22,19 @@ COVERED, BARE = 0.4, 0.05
 UNKNOWN = -1.0
 
 Corners = tuple[float, float, float, float]
+
+
+def require_use(config: TrainConfig) -> None:
+    """Make sure that boxes teach a configuration something.
+
+    Raises:
+        TrainError: they would not.
+    """
+    if not config.learns_places:
+        raise TrainError(
+            "--boxes is for a recipe with strongest and without mixup, and for a backbone other than "
+            f"{OPENIMAGES}; give one by --config (such as train/recipe.json), or leave --boxes out."
+        )
 
 
 def read(path: Path) -> dict[Path, list[Corners]]:

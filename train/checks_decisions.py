@@ -6,11 +6,13 @@
     77e…,keep,misc,dark on purpose
 
 `drop` leaves every file of that content out, `relabel` puts it into another group, `keep` says that nothing
-is wrong with it (where a group is given: as long as it is in that group). For one photo the last line holds.
+is wrong with it (where a group is given: as long as it is in that group). `keep` holds neither for a file
+that lies in two groups, of which one must be wrong, nor against a leak. For one photo the last line holds.
 """
 
 import csv
 import dataclasses
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,18 +65,24 @@ class Decisions:
         return [self._relabelled(look) for look in kept]
 
     def kept(self, records: Iterable[PhotoRecord]) -> set[str]:
-        """Return the hashes of photos that a person looked at and found good as they are."""
-        kept = set()
+        """Return the hashes of photos that a person looked at and found good as they are.
+
+        Args:
+            records: of all photos: a file that lies in two groups is not good in both.
+        """
+        groups: dict[str, set[str]] = defaultdict(set)
         for record in records:
-            found = self.by_hash.get(record.sha256)
-            if found and found.decision == KEEP and found.group in ("", record.group):
-                kept.add(record.sha256)
-        return kept
+            groups[record.sha256].add(record.group)
+        return {sha256 for sha256, found in groups.items() if self._is_kept(sha256, found)}
 
     def unknown(self, hashes: Iterable[str]) -> Sequence[Decision]:
         """Return the decisions about none of the files that have these hashes."""
         known = set(hashes)
         return [decision for sha256, decision in self.by_hash.items() if sha256 not in known]
+
+    def _is_kept(self, sha256: str, groups: set[str]) -> bool:
+        said = self._decision(sha256) == KEEP
+        return said and len(groups) == 1 and self.by_hash[sha256].group in ("", *groups)
 
     def _decision(self, sha256: str) -> str:
         found = self.by_hash.get(sha256)

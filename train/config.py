@@ -72,6 +72,11 @@ class TrainConfig:
         """Pixels of each side of the photos that it learns from."""
         return min(self.taught, self.side)
 
+    @property
+    def learns_places(self) -> bool:
+        """Whether it can be taught where cats are; a detector's backbone brings its evidence."""
+        return self.strongest and not self.mixup and self.backbone != OPENIMAGES
+
 
 QUICK = {"side": 160, "epochs": 2, "per_group": 150}
 """What `--quick` changes: a few hundred photos, smaller, two epochs."""

@@ -112,9 +112,11 @@ def look(root: Path, cache: Path | None = None) -> tuple[list[Look], list[Refusa
     kept = memo.get(keys.values())
     new = [path for path in paths if keys[path] not in kept]
     results = in_threads(lambda path: _read(root, path), new, "reading photos")
-    fresh = {keys[path]: _pack(result) for path, result in zip(new, results, strict=True)}
-    memo.put(fresh)
-    seen = [_unpack((kept | fresh)[keys[path]]) for path in paths]
+    fresh = dict(zip(new, results, strict=True))
+    # What could not be read may be readable next time, though its size and date are the same.
+    known = {keys[path]: _pack(result) for path, result in fresh.items() if not _unread(result)}
+    memo.put(known)
+    seen = [fresh[path] if path in fresh else _unpack(kept[keys[path]]) for path in paths]
     looks = [result for result in seen if isinstance(result, Look)]
     return _with_families(looks, memo), [result for result in seen if isinstance(result, Refusal)]
 
@@ -133,13 +135,17 @@ def _state(path: Path, code: str) -> str:
     return key(code, path.absolute(), status.st_size, status.st_mtime_ns)
 
 
+def _unread(result: Look | Refusal) -> bool:
+    return isinstance(result, Refusal) and not result.sha256
+
+
 def _read(root: Path, path: Path) -> Look | Refusal:
-    data = b""
+    data = None
     try:
         data = (root / path).read_bytes()
         image = decode(data)
     except (PhotoError, OSError) as error:
-        return Refusal(path.as_posix(), str(error), sha256(data) if data else "")
+        return Refusal(path.as_posix(), str(error), "" if data is None else sha256(data))
     record = PhotoRecord(
         path=path.as_posix(),
         group=path.parts[0],

@@ -59,7 +59,7 @@ def features(side: int) -> keras.Model:
     scale_3 = _coarser(scale_2, 128, 256, "scale_3", None)
     maps = [backbone.get_layer("block_13_expand_relu").output, cells, scale_2, scale_3]
     found = [
-        _evidence(each, boxes, cells.shape[1:3], f"evidence_{number}")
+        _evidence(each, boxes, cells, f"evidence_{number}")
         for number, (each, (_, boxes)) in enumerate(zip(maps, SCALES, strict=True))
     ]
     return keras.Model(backbone.input, [cells, layers.Maximum(name="evidence")(found)], name="features")
@@ -78,15 +78,10 @@ def _coarser(
     return layers.ReLU(6.0, name=f"{name}_relu")(cells)
 
 
-def _evidence(cells: keras.KerasTensor, boxes: int, size: Sequence[int], name: str) -> keras.KerasTensor:
-    """Return the strongest evidence among a cell's boxes, on a grid of another size."""
+def _evidence(cells: keras.KerasTensor, boxes: int, grid: keras.KerasTensor, name: str) -> keras.KerasTensor:
+    """Return the strongest evidence among a cell's boxes, on the grid of another feature map."""
     found = layers.ReLU()(layers.Conv2D(boxes, 1, name=name)(cells))
-    strongest = _Strongest()(found)
-    if cells.shape[1] > size[0]:
-        return layers.MaxPooling2D(2, padding="same")(strongest)
-    return (
-        strongest if cells.shape[1] == size[0] else layers.Resizing(*size, interpolation="nearest")(strongest)
-    )
+    return _OnGrid()([_Strongest()(found), grid])
 
 
 @keras.saving.register_keras_serializable("cat")
@@ -95,6 +90,19 @@ class _Strongest(layers.Layer):
 
     def call(self, cells: keras.KerasTensor) -> keras.KerasTensor:
         return keras.ops.max(cells, axis=3, keepdims=True)
+
+
+@keras.saving.register_keras_serializable("cat")
+class _OnGrid(layers.Layer):
+    """The first map on the grid of the second, whose size no layer keeps: a clone may see another."""
+
+    def call(self, maps: Sequence[keras.KerasTensor]) -> keras.KerasTensor:
+        found, grid = maps
+        if found.shape[1] > grid.shape[1]:
+            found = keras.ops.max_pool(found, 2, padding="same")
+        if found.shape[1] == grid.shape[1]:
+            return found
+        return keras.ops.image.resize(found, grid.shape[1:3], interpolation="nearest")
 
 
 def extract(package: Path, out: Path) -> None:

@@ -3,8 +3,7 @@
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from train.dataset import CHOOSING, PEOPLE, TEST, TRAIN, VALIDATION, WILD, Photo
 from train.head import Scaling
 from train.model import CatModel
 from train.run import MODEL, RUN, SUMMARY, Run
-from train.tracking import Tracker, code_commit, flatten
+from train.tracking import Tracker, code_commit, flatten, tracked
 
 
 @dataclass(frozen=True)
@@ -118,24 +117,14 @@ def begin(
     return _new(folder, inputs, config, places, photos, parent)
 
 
-@contextmanager
-def tracked(tracker: Tracker) -> Iterator[Tracker]:
-    """Mark a run in MLflow as running, and then how the block ended."""
-    tracker.resume()
-    try:
-        yield tracker
-    except BaseException as error:
-        tracker.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
-        raise
-    tracker.end("FINISHED")
-
-
 def collect(inputs: Inputs, config: TrainConfig, places: Places) -> Photos:
     """Check the photos, follow what was decided about them, and split those to learn from.
 
     Raises:
-        TrainError: they do not do.
+        TrainError: they do not do, or the boxes could teach nothing.
     """
+    if inputs.boxes:
+        boxes.require_use(config)
     folders = checks.folders(inputs.photos, inputs.wild, inputs.people)
     shown = inputs.out / "checks"
     checked = checks.check(

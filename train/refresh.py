@@ -23,7 +23,7 @@ from train.dataset import PEOPLE, TRAIN, VALIDATION
 from train.head import calibrate
 from train.refit import Data, Old, Weights, doubtful, refit
 from train.run import MODEL, RUN, SUMMARY, Run
-from train.tracking import Tracker, code_commit
+from train.tracking import Tracker, code_commit, tracked
 
 EMBEDDERS, REFRESH = "embedders.json", "refresh.json"
 ENOUGH = 50
@@ -68,7 +68,7 @@ def refresh(folder: Path, feedback: Path, command: str) -> Run:
     about |= {"replayed": len(old.replayed.cats), "parent": run.folder.name}
     print(f"Learned from {about['learned']} answers: {about}")
     new = _begin(run, new_folder, command, embedders, about)
-    with pipeline.tracked(Tracker(new.tracking_uri, new.mlflow_run)) as tracker:
+    with tracked(Tracker(new.tracking_uri, new.mlflow_run)) as tracker:
         cat_model.served.save(new.folder / MODEL)
         # Stress slices take most of the time, and export measures them on the file that may ship.
         summary = pipeline.evaluate_run(new, cat_model, scaling, tracker, slices=())

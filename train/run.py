@@ -80,6 +80,7 @@ class Run:
         stored = {name: value for name, value in dataclasses.asdict(self).items() if name != "folder"}
         for name in PATHS:
             stored[name] = str(stored[name].absolute()) if stored[name] else None
+        stored["tracking_uri"] = _anywhere(self.tracking_uri)
         write_durably(self.folder / RUN, json.dumps(stored, indent=1).encode())
 
     def manifest(self, split: str) -> list[PhotoRecord]:
@@ -94,3 +95,11 @@ class Run:
     def pixels(self, split: str, side: int | None = None) -> np.ndarray:
         """Return the photos of one split, shape (N, side, side, 3), uint8; without a side, as served."""
         return dataset.pixels(self.root(split), self.manifest(split), side or self.config.side, self.cache)
+
+
+def _anywhere(uri: str) -> str:
+    """Return MLflow's store as it is found from any working directory: a SQLite file by its absolute path."""
+    start, sqlite, file = uri.partition("sqlite:///")
+    if start or not sqlite or file in ("", ":memory:"):
+        return uri
+    return f"{sqlite}{Path(file).absolute().as_posix()}"

@@ -3,7 +3,8 @@
 import dataclasses
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
@@ -12,10 +13,14 @@ import keras
 import mlflow
 import numpy as np
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from sqlalchemy.exc import SQLAlchemyError
 
 EXPERIMENT = "are-you-a-cat"
+FAULTS = (MlflowException, SQLAlchemyError, OSError)
+"""What is raised where MLflow's store cannot be reached or written."""
 
 
 class Tracker:
@@ -93,6 +98,18 @@ class Tracker:
             mlflow.keras.log_model(
                 model, name="model", signature=infer_signature(photo, answer), pip_requirements=packages
             )
+
+
+@contextmanager
+def tracked(tracker: Tracker) -> Iterator[Tracker]:
+    """Mark a run in MLflow as running, and then how the block ended."""
+    tracker.resume()
+    try:
+        yield tracker
+    except BaseException as error:
+        tracker.end("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+        raise
+    tracker.end("FINISHED")
 
 
 def code_commit() -> str:

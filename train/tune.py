@@ -32,7 +32,7 @@ from train.dataset import PEOPLE, VALIDATION
 from train.model import CatModel
 from train.pipeline import Inputs, Photos
 from train.run import Run
-from train.tracking import Tracker
+from train.tracking import Tracker, tracked
 
 SPACE: Mapping[str, Sequence[float]] = {
     "side": (128, 160, 192, 224, 256),
@@ -122,7 +122,7 @@ def search(
     photos = pipeline.collect(inputs, base, dataclasses.replace(places, weights=backbones[base.backbone]))
     content = json.dumps([dataclasses.asdict(base), space, photos.fingerprint])
     folder = inputs.out / f"tune-{sha256(content.encode())[:8]}"
-    with pipeline.tracked(_tracker(folder, places)) as tracker:
+    with tracked(_tracker(folder, places)) as tracker:
         tracker.tag("command", inputs.command)
         trials = dataclasses.replace(inputs, out=folder / TRIALS)
         train = partial(_train, trials, base, backbones, places, photos, tracker.run_id)
@@ -193,6 +193,9 @@ def _train(
 ) -> Result:
     """Train and judge one trial, or go on with it, or return what it came to before."""
     config = dataclasses.replace(base, **values)
+    # Learning at more than the served side is learning at the served side: such trials share one run.
+    config = dataclasses.replace(config, taught=config.learning_side)
+    values = {name: getattr(config, name) for name in values}
     weights = backbones[config.backbone]
     run = pipeline.begin(inputs, config, dataclasses.replace(places, weights=weights), photos, parent)
     kept = run.folder / RESULT
@@ -200,7 +203,7 @@ def _train(
         return Result(**json.loads(kept.read_text()))
     keras.utils.clear_session()
     started = time.monotonic()
-    with pipeline.tracked(Tracker(run.tracking_uri, run.mlflow_run)) as tracker:
+    with tracked(Tracker(run.tracking_uri, run.mlflow_run)) as tracker:
         cat_model, _ = pipeline.learn(run, weights, tracker)
         stressed, people = judge(run, cat_model)
         score = stressed if people is None else (stressed + people) / 2

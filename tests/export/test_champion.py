@@ -94,10 +94,21 @@ def test_a_champion_that_has_seen_every_photo_cannot_be_compared(run, shipped):
     assert champion.compare(run, answers(run, True), 0.5, shipped).p_worse is None
 
 
-def test_without_a_champion_there_is_nothing_to_lose(run, tmp_path):
+@pytest.mark.parametrize("there", [False, True])
+def test_without_a_champion_there_is_nothing_to_lose(run, tmp_path, there):
+    if there:
+        (tmp_path / "none").mkdir()
     found = champion.compare(run, answers(run, True), 0.5, tmp_path / "none")
     assert (found.p_worse, found.version) == (1.0, None)
     assert "no champion" in found.note
+
+
+@pytest.mark.parametrize("lost", ["model.tflite", MANIFEST])
+def test_a_champion_that_lost_a_file_is_not_taken_for_none(run, shipped, lost):
+    (shipped / lost).unlink()
+    found = champion.compare(run, answers(run, True), 0.5, shipped)
+    assert found.p_worse is None
+    assert lost in found.note
 
 
 @pytest.mark.parametrize("name", ["model.tflite", "manifest.json", REFERENCE])

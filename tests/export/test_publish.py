@@ -5,8 +5,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from mlflow.exceptions import MlflowException
 
-from cat_model.bundle import Bundle
+from cat_model.bundle import Bundle, BundleError
 from export import __main__ as export_line
 from export import card, gate, measure, publish
 from export.reference import REFERENCE, Reference
@@ -98,6 +99,29 @@ def test_a_model_that_passes_becomes_the_bundle_with_all_its_files(place):
     assert all(reference.has_seen(record) for record in place.run.manifest("train"))
     assert all(reference.has_in_test(record) for record in place.run.manifest("test"))
     assert place.notebook.tags["gate"] == "passed"
+
+
+@pytest.mark.parametrize("fault", [MlflowException("no answer"), OSError("disk full")])
+def test_a_model_that_passes_ships_though_mlflow_is_down(place, monkeypatch, capsys, fault):
+    def fail(*_):
+        raise fault
+
+    monkeypatch.setattr(publish, "Tracker", fail)
+    assert export(place) == 0
+    assert Bundle.read(place.target).manifest["gate"]["passed"] is True
+    assert (
+        f"MLflow could not be told the verdict, which lies in {place.run.folder}" in capsys.readouterr().err
+    )
+
+
+def test_mlflow_is_told_the_verdict_though_the_bundle_cannot_be_written(place, monkeypatch, capsys):
+    def fail(*_):
+        raise BundleError("no room")
+
+    monkeypatch.setattr(publish.bundle, "write", fail)
+    assert export(place) == 1
+    assert place.notebook.tags["gate"] == "passed"
+    assert capsys.readouterr().err == "no room\n"
 
 
 def test_a_dry_run_judges_and_leaves_the_bundle(place, capsys):

@@ -1,14 +1,17 @@
 """Boxes say where cats are, and go with the photo through the augmentation."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from train import __main__ as train_line
 from train import boxes
 from train.augment import augment, follow
 from train.batches import Batches, Examples
-from train.config import TrainConfig, TrainError
+from train.config import TrainConfig, TrainError, read_config
 from train.looks import PhotoRecord
 
 LINES = "file,animal,x0,y0,x1,y1\nphotos/cat/a.jpg,cat,0.5,0.0,1.0,0.5\nphotos/cat/a.jpg,dog,0,0.5,0.5,1\n"
@@ -43,6 +46,30 @@ def test_a_line_that_holds_no_box_is_refused_in_words(file, line):
     file.write_text(f"{LINES}{line}\n")
     with pytest.raises(TrainError, match=r"boxes\.csv cannot be read"):
         boxes.read(file)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"strongest": False, "mixup": 0.0},
+        {"strongest": True, "mixup": 0.2},
+        {"strongest": True, "mixup": 0.0, "backbone": "mobilenet_v2_openimages"},
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "tune"])
+def test_boxes_for_a_recipe_that_they_cannot_teach_are_refused_in_words(
+    file, tmp_path, capsys, command, values
+):
+    recipe = tmp_path / "recipe.json"
+    recipe.write_text(json.dumps({"config": values}))
+    given = {"--photos": tmp_path, "--boxes": file, "--config": recipe, "--out": tmp_path / "runs"}
+    assert train_line.main([command, *(str(word) for pair in given.items() for word in pair)]) == 1
+    assert "strongest and without mixup" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_boxes_are_of_use_to_the_shipped_recipe():
+    boxes.require_use(TrainConfig(**read_config(Path(train_line.__file__).with_name("recipe.json"))))
 
 
 def test_a_place_moves_as_the_photo_does():

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -99,6 +100,24 @@ def test_only_a_changed_file_is_decoded_again(request_, checked, planted, monkey
     assert again.verdict.photos[checks.PHOTOS] == checked.verdict.photos[checks.PHOTOS] + 1
 
 
+def test_a_file_that_could_not_be_read_is_tried_again(tmp_path, monkeypatch):
+    root = generated_photos.write(tmp_path / "photos", 1)
+    closed, read = next((root / "cat").iterdir()), Path.read_bytes
+
+    def refuse(path):
+        if path == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    with monkeypatch.context() as locked:
+        locked.setattr(Path, "read_bytes", refuse)
+        seen, refused = looks.look(root, tmp_path / "cache")
+    assert "Permission denied" in refused[0].reason
+    again, refused = looks.look(root, tmp_path / "cache")
+    assert (len(again), refused) == (len(seen) + 1, [])
+    assert looks.look(root, tmp_path / "cache") == (again, [])
+
+
 def test_decisions_drop_relabel_and_silence(request_, checked, tmp_path):
     dropped, relabelled, kept = (finding.sha256 for finding in problem(checked, "label").findings[:3])
     broken = [finding.sha256 for finding in problem(checked, "unreadable").findings]
@@ -139,6 +158,11 @@ def test_the_same_picture_in_two_groups_or_in_two_folders_stops_training(tmp_pat
         (f"photos/misc/{misc.name}", ("wild/misc/leak.png",)),
         (f"photos/dog/{dog.name}", ("people/dog/leak.png",)),
     }
+    kept = [sha256(path.read_bytes()) for path in (cat, root / "dog" / "cat.png", misc, dog)]
+    path = decide(tmp_path / "decisions.csv", *(f"{each},keep,," for each in kept))
+    after = checks.check(checks.Request(places, path, POLICY, "tiny", None, tmp_path / "cache"))
+    # Two pictures that only look alike may each be right where they are; a leak is a leak.
+    assert [error for error in after.verdict.errors if error.kind != "label"] == [errors["leak"]]
 
 
 def test_photos_unlike_the_last_runs_are_reported(request_, checked, planted, tmp_path):

@@ -1,5 +1,7 @@
 """What a person decided is followed, never written over, and named where it cannot be followed."""
 
+import dataclasses
+
 import pytest
 
 from train.checks_decisions import DECISIONS, read_decisions
@@ -40,6 +42,13 @@ def test_drop_relabel_and_keep_do_what_they_say(decided):
 def test_a_photo_kept_in_one_group_is_not_kept_in_another(decided):
     decisions = decided(f"{A},keep,cat,", f"{B},keep,dog,")
     assert decisions.kept(look(each).record for each in (A, B)) == {A}
+
+
+@pytest.mark.parametrize("group", ["", "cat", "dog"])
+def test_a_file_that_lies_in_two_groups_is_kept_in_neither(decided, group):
+    twice = [look(A).record, dataclasses.replace(look(A).record, path="dog/a.jpg", group="dog")]
+    assert decided(f"{A},keep,{group},").kept(twice) == set()
+    assert decided(f"{A},keep,{group},").kept([twice[0], twice[0]]) == ({A} if group != "dog" else set())
 
 
 def test_a_dropped_file_that_is_no_photo_is_no_longer_complained_about(decided):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -10,7 +11,7 @@ from tests import generated_photos
 from train import __main__ as train_line
 from train import pipeline, tune
 from train.checks_policy import POLICY
-from train.config import Places, TrainConfig, TrainError, read_config
+from train.config import QUICK, Places, TrainConfig, TrainError, read_config
 from train.pipeline import Inputs
 
 FIXED = {"side": 32, "taught": 32, "epochs": 1, "batch": 32, "unfrozen": 1.0, "augmentation": 0.25}
@@ -32,7 +33,9 @@ def search(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(tune.stress, "SLICES", {"jpeg-25": tune.stress.SLICES["jpeg-25"]})
     places = Places(weights=None, tracking_uri=f"sqlite:///{photos / 'mlflow.db'}", cache=photos / "cache")
 
-    def searched(trials, hours=1.0, people="people", backbones=TINY, override_checks=False):
+    def searched(
+        trials, hours=1.0, people="people", backbones=TINY, override_checks=False, fixed=tuple(FIXED)
+    ):
         inputs = Inputs(
             photos=photos / "photos",
             wild=None,
@@ -44,7 +47,7 @@ def search(photos, tmp_path, monkeypatch):
             override_checks=override_checks,
             command="python -m train tune",
         )
-        return tune.search(inputs, BASE, tuple(FIXED), backbones, tune.Budget(trials, hours), places)
+        return tune.search(inputs, BASE, fixed, backbones, tune.Budget(trials, hours), places)
 
     monkeypatch.chdir(tmp_path)
     return searched
@@ -112,6 +115,30 @@ def test_the_winner_is_a_configuration_that_run_takes_and_options_beside_it_win(
     assert taken[1].learning_rate == winner.learning_rate
 
 
+def test_a_search_may_start_from_a_recipe_and_searches_what_no_option_fixes(photos, tmp_path, monkeypatch):
+    recipe = tmp_path / "recipe.json"
+    values = {"backbone": "tiny", "side": 96, "taught": 64, "mixup": 0.0, "soup": 2, "strongest": True}
+    recipe.write_text(json.dumps({"config": values}))
+    taken = []
+    monkeypatch.setattr(tune, "search", lambda _, base, **told: taken.append((base, told)) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train_line.main(["tune", "--photos", str(photos), "--config", str(recipe), "--side", "32"])
+    ((base, told),) = taken
+    assert base == TrainConfig(**values | {"side": 32})
+    assert told["fixed"] == ("side",)
+    assert list(told["backbones"]) == ["tiny"]
+
+
+def test_a_quick_run_of_the_shipped_recipe_is_that_recipe_but_smaller(photos, monkeypatch):
+    taken = []
+    monkeypatch.setattr(pipeline, "run", lambda _, config, __: taken.append(config) or 1 / 0)
+    recipe = Path(train_line.__file__).with_name("recipe.json")
+    with pytest.raises(ZeroDivisionError):
+        train_line.main(["run", "--photos", str(photos), "--quick", "--config", str(recipe)])
+    assert taken == [TrainConfig(**read_config(recipe) | QUICK)]
+    assert taken[0].learning_side == QUICK["side"]
+
+
 def test_no_trial_begins_once_the_hours_are_used_up(search, learned):
     search(trials=9, hours=1e-9)
     assert len(learned[0]) == 1
@@ -133,6 +160,13 @@ def test_damaged_notes_are_named_and_without_them_no_finished_trial_is_repeated(
     shutil.rmtree(notes.parent)
     search(trials=2)
     assert len(learned[0]) == 2
+
+
+def test_learning_at_more_than_the_served_side_is_not_trained_again(search, learned, monkeypatch):
+    monkeypatch.setattr(tune, "SPACE", {"taught": (32, 48, 64)})
+    best = search(trials=3, fixed=("side",))
+    assert [config.taught for config in learned[0]] == [32]
+    assert [each["values"]["taught"] for each in json.loads(best.read_text())["trials"]] == [32]
 
 
 def test_the_table_has_a_column_for_each_value_that_is_searched():

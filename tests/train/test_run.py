@@ -1,0 +1,38 @@
+"""A run folder says where everything lies, wherever it is read from."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from train.config import TrainConfig
+from train.run import Run
+
+
+@pytest.fixture
+def run(tmp_path):
+    told = dict.fromkeys(("command", "data", "code_commit", "weights", "mlflow_run"), "x")
+    places = {"photos": Path("photos"), "wild": None, "people": None, "boxes": None, "cache": Path("cache")}
+    return Run(folder=tmp_path, config=TrainConfig(), tracking_uri="", **told, **places)
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("sqlite:///mlflow.db", "sqlite:///{here}/mlflow.db"),
+        ("sqlite:///{here}/mlflow.db", "sqlite:///{here}/mlflow.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("http://mlflow:5000", "http://mlflow:5000"),
+        ("", ""),
+    ],
+)
+def test_photos_and_mlflow_are_found_from_another_working_directory(
+    run, tmp_path, monkeypatch, uri, expected
+):
+    here = tmp_path.as_posix()
+    monkeypatch.chdir(tmp_path)
+    dataclasses.replace(run, tracking_uri=uri.format(here=here)).write()
+    monkeypatch.chdir("/")
+    found = Run.read_unfinished(tmp_path)
+    assert found.tracking_uri == expected.format(here=here)
+    assert (found.photos, found.cache) == (tmp_path / "photos", tmp_path / "cache")
