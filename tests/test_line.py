@@ -236,7 +236,7 @@ def test_what_the_checks_find_stops_the_run_until_it_is_decided_about_or_overrid
 def test_peoples_answers_refresh_the_head_through_the_same_gate(workplace, good, bundle, capsys):
     served, outbox = shutil.copytree(bundle, workplace / "served"), Outbox(workplace / "outbox")
     predictor, generator = cat_model.load(served), np.random.default_rng(3)
-    assert drift.read_reference(served).photos == 120
+    assert drift.read_reference(served).photos == 60
     for number, group in enumerate(generated_photos.GROUPS * 20):
         photo = generated_photos.draw(group, generator)
         told = (group == "cat") != (number % 10 == 0)  # every tenth answer is false

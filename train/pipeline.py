@@ -13,7 +13,7 @@ import numpy as np
 
 from cat_model.bundle import sha256
 from cat_model.files import write_durably
-from train import answers, checks, dataset, evaluate, fit, head, model, plots, report, stress
+from train import answers, boxes, checks, dataset, evaluate, fit, head, model, plots, report, stress
 from train.answers import ANSWERS
 from train.batches import Examples
 from train.config import Places, TrainConfig, TrainError
