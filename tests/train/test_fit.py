@@ -59,6 +59,51 @@ def test_a_stopped_training_loses_at_most_the_epoch_it_was_in(train, validation,
     assert seen == [0, 1, 1, 2]
 
 
+def test_a_power_cut_while_the_state_is_written_ends_no_training(train, validation, tmp_path):
+    cat_model = model.build("tiny", CONFIG.side, None)
+    seen = []
+
+    def cut_in_the_third_epoch(epoch, _):
+        seen.append(epoch)
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit.fine_tune(cat_model, train, validation, CONFIG, tmp_path, cut_in_the_third_epoch)
+    state = tmp_path / "state" / "latest.weights.h5"
+    state.write_bytes(state.read_bytes()[:1000])
+    fit.fine_tune(cat_model, train, validation, CONFIG, tmp_path, lambda epoch, _: seen.append(epoch))
+    assert seen == [0, 1, 2, 1, 2]
+
+
+def test_several_fine_tunings_begin_at_the_same_place_and_are_averaged(
+    train, validation, tmp_path, monkeypatch
+):
+    cat_model = model.build("tiny", CONFIG.side, None)
+    start, told = cat_model.served.get_weights(), []
+
+    def fine_tune(cat_model, train, validation, config, folder, on_epoch):
+        for epoch in range(config.epochs):
+            on_epoch(epoch, {"seed": config.seed})
+        folder.joinpath("state").touch()
+        cat_model.served.set_weights([each + config.seed for each in cat_model.served.get_weights()])
+
+    monkeypatch.setattr(fit, "fine_tune", fine_tune)
+    config = dataclasses.replace(CONFIG, soup=3, seed=10, epochs=2)
+    fit.soup(
+        cat_model,
+        train,
+        validation,
+        config,
+        tmp_path,
+        lambda epoch, each: told.append((epoch, *each.values())),
+    )
+    for before, after in zip(start, cat_model.served.get_weights(), strict=True):
+        np.testing.assert_allclose(after, before + 11, rtol=1e-4)
+    assert told == [(0, 10), (1, 10), (2, 11), (3, 11), (4, 12), (5, 12)]
+    assert len(list(tmp_path.glob("*/state"))) == 3
+
+
 def test_the_fitted_head_is_kept_for_a_run_that_goes_on(train, tmp_path, monkeypatch):
     first = model.build("tiny", CONFIG.side, None)
     head.fit(first, train, CONFIG, tmp_path)
