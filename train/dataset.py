@@ -26,7 +26,7 @@ TRAIN, VALIDATION, TEST, WILD, PEOPLE = "train", "validation", "test", "wild", "
 CHOOSING = (VALIDATION, PEOPLE)
 """Splits that nothing is learned from and everything is chosen on: epoch, calibration, threshold."""
 FOLDS = 20
-TEST_FOLDS, VALIDATION_FOLDS = 4, 2
+TEST_FOLDS, VALIDATION_FOLDS = 4, 4
 """Of 20 parts: the threshold, and the lower end of the test's intervals, each need hundreds of cats."""
 
 
@@ -71,7 +71,7 @@ def sample(records: Sequence[PhotoRecord], per_group: int, seed: int) -> list[Ph
 
 
 def assign_splits(records: Sequence[PhotoRecord], seed: int) -> list[PhotoRecord]:
-    """Put each photo into train (70 %), validation (10 %) or test (20 %), stratified by group.
+    """Put each photo into train (60 %), validation (20 %) or test (20 %), stratified by group.
 
     Near-duplicates, mirrored ones too, always go together.
 
