@@ -3,6 +3,9 @@
 import html
 import json
 import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import gradio as gr
@@ -29,6 +32,7 @@ class OneMind:
     def __init__(self, verdict):
         self.verdict = verdict
         self.predictor = self
+        self.room = threading.BoundedSemaphore(self.workers)
 
     def explain(self, _, budget):
         values = np.ones((14, 14))
@@ -217,6 +221,35 @@ def test_deleting_by_the_code_just_given_takes_back_the_thanks_as_well(page_that
     assert "Thank you" not in thanks
     assert (right["interactive"], undo["visible"], kept) == (True, False, None)
     assert page.flag(False, anew)[7] != code
+
+
+def test_a_photo_that_came_inside_a_message_is_not_kept_in_the_memory(page_that_says, examples, tmp_path):
+    page = page_that_says(0.9)
+    judged = page.judge((examples / "chelsea.jpg").read_bytes())[2]
+    assert judged.photo == ""
+    page.flag(True, judged, keep=True)
+    (record,) = records(tmp_path)
+    assert (record["photo"], record["embedding"]) == (None, None)
+
+
+def test_however_many_press_at_once_one_photo_for_each_interpreter_is_in_memory(examples, tmp_path):
+    mind, together = OneMind(verdict(0.9)), []
+    page = Both(mind, Outbox(tmp_path / "feedback"))
+    judged = [judge(page, examples / "chelsea.jpg")[2] for _ in range(8)]
+    working = []
+
+    def embedding(photo):
+        working.append(photo)
+        time.sleep(0.01)
+        together.append(len(working))
+        working.pop()
+        return numbers()
+
+    mind.embedding = embedding
+    with ThreadPoolExecutor(8) as visitors:
+        list(visitors.map(lambda shown: page.flag(True, shown, numbers=True), judged))
+    assert together == [1] * 8
+    assert len(records(tmp_path)) == 8
 
 
 def test_a_code_that_only_a_store_can_check_is_noted(examples, tmp_path):
