@@ -30,7 +30,7 @@ def test_an_empty_environment_gives_the_defaults():
 
 
 def test_empty_variables_are_as_good_as_none():
-    names = ("CAT_BUNDLE", "CAT_FEEDBACK_DIR", "CAT_HOST", "SPACE_ID", *NUMBERS, *WORDS)
+    names = ("CAT_BUNDLE", "CAT_FEEDBACK_DIR", "GRADIO_TEMP_DIR", "CAT_HOST", "SPACE_ID", *NUMBERS, *WORDS)
     assert Settings.from_env(dict.fromkeys(names, "")) == Settings.from_env({})
 
 
@@ -39,6 +39,7 @@ def test_every_variable_counts():
         {
             "CAT_BUNDLE": "/models/new",
             "CAT_FEEDBACK_DIR": "/data/said",
+            "GRADIO_TEMP_DIR": "/data/uploads",
             "CAT_HOST": "::1",
             "CAT_PORT": "80",
             "CAT_WORKERS": "3",
@@ -46,7 +47,9 @@ def test_every_variable_counts():
             "CAT_QUEUE": "9",
         }
     )
-    assert settings == Settings(Path("/models/new"), Path("/data/said"), "::1", 80, 3, 5, 9, False)
+    assert settings == Settings(
+        Path("/models/new"), Path("/data/said"), Path("/data/uploads"), "::1", 80, 3, 5, 9, False
+    )
 
 
 def test_the_process_environment_is_read_when_it_is_asked_for(monkeypatch):
