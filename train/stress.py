@@ -1,6 +1,7 @@
 """The stress slices: the same photos as people would have taken them, each distorted in one fixed way.
 
-A photo is distorted the same way in every run: its own SHA-256 seeds whatever is drawn by lot.
+Of the same photos a photo is distorted the same way in every run: its own SHA-256 seeds whatever is drawn by
+lot. The scene that it is put into, or covered with, is another one where photos of `SCENES` came or went.
 """
 
 from collections import deque
