@@ -31,22 +31,28 @@ def on_load(examples: Iterable[str], at_once: int) -> str:
         at_once: how many photos the page takes up at a time.
     """
     return f"""() => {{
-        for (const name of ["answer", "thanks"]) document.getElementById(name).setAttribute("role", "status");
-        const names = {json.dumps(list(examples))}, buttons = document.querySelectorAll("#examples button");
-        buttons.forEach((button, i) => button.setAttribute("aria-label", names[i]));
+        const names = {json.dumps(list(examples))}, {{ one, many }} = {json.dumps(words.BEFORE)};
+        const name = () => {{
+            for (const it of document.querySelectorAll("#answer, #thanks")) it.setAttribute("role", "status");
+            const buttons = document.querySelectorAll("#examples button");
+            buttons.forEach((button, i) => button.setAttribute("aria-label", names[i]));
+        }};
         // Gradio tells the place among those who wait, "queue: 2/5"; who is being served comes on top.
         // Everybody passes through the queue, most at once: who is still there after a moment is told.
-        const answer = document.getElementById("answer"), {{ one, many }} = {json.dumps(words.BEFORE)};
         let waits = false, timer = null;
         const tell = () => {{
-            const detail = answer.querySelector(".verdict.idle p:last-child");
-            const place = answer.querySelector(".progress-text")?.textContent.match(/(\\d+)\\/\\d+/);
+            const answer = document.getElementById("answer");
+            const detail = answer?.querySelector(".verdict.idle p:last-child");
+            const place = answer?.querySelector(".progress-text")?.textContent.match(/(\\d+)\\/\\d+/);
             if (place) timer ??= setTimeout(() => {{ waits = true; tell(); }}, {MOMENT_MS});
             else {{ clearTimeout(timer); timer = null; waits = false; }}
             const before = waits ? place[1] - 1 + {at_once} : 0;
             const said = before ? (before == 1 ? one : many.replace("N", before)) : "";
             if (detail && detail.textContent != said) detail.textContent = said;
         }};
-        const all = {{ subtree: true, childList: true, characterData: true }};
-        new MutationObserver(tell).observe(answer, all);
+        // Some parts of the page come, and come again, after this has run.
+        const all = () => {{ name(); tell(); }};
+        all();
+        const changes = {{ subtree: true, childList: true, characterData: true }};
+        new MutationObserver(all).observe(document.body, changes);
     }}"""

@@ -224,6 +224,17 @@ def test_earlier_feedback_is_deleted_by_its_receipt_code(visit, server):
     assert set(server.records()) == before
 
 
+def test_what_comes_again_after_the_page_was_loaded_has_its_names_again(visit):
+    page = visit()
+    page.get_by_role("button", name="A cat", exact=True).wait_for()
+    page.evaluate("""() => document.querySelectorAll("#examples button").forEach(button => {
+        const anew = button.cloneNode(true);
+        anew.removeAttribute("aria-label");
+        button.replaceWith(anew);
+    })""")
+    page.get_by_role("button", name="A cat", exact=True).wait_for(timeout=5000)
+
+
 def test_an_answer_that_cannot_be_stored_is_not_thanked_for(visit, server):
     records = server.feedback / "records"
     away = records.with_name("records-away")
