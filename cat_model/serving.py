@@ -7,6 +7,7 @@ from typing import Any
 
 from cat_model.bundle import MANIFEST, MODEL
 from cat_model.predict import Predictor
+from cat_model.regularly import regularly
 
 LOOK_EVERY_S = 2.0
 
@@ -33,7 +34,7 @@ class Serving:
         self._seen = _state(folder)
         self._predictor = load()
         self._problem: str | None = None
-        self._stop = threading.Event()
+        self._stop: Callable[[], None] = lambda: None
         self.room = threading.BoundedSemaphore(self._predictor.workers)
         """Held while a visitor's photo is in memory: so many at a time as there are interpreters."""
 
@@ -71,16 +72,11 @@ class Serving:
 
     def watch(self, every_s: float = LOOK_EVERY_S) -> None:
         """Look every few seconds, in a thread of its own, until `stop`."""
-
-        def watching() -> None:
-            while not self._stop.wait(every_s):
-                self.look()
-
-        threading.Thread(target=watching, name="bundle", daemon=True).start()
+        self._stop = regularly(self.look, every_s, "bundle")
 
     def stop(self) -> None:
         """Look no more."""
-        self._stop.set()
+        self._stop()
 
 
 def _state(folder: Path) -> tuple[tuple[int, ...] | None, ...]:

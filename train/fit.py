@@ -36,13 +36,8 @@ def soup(
     They lie in one valley, whose middle generalises better than its edges (model soups, M. Wortsman et al.,
     2022), and costs a visitor no more than one of them.
 
-    Args:
-        model: its head already fitted; trained in place.
-        train: photos to learn from.
-        validation: photos that choose epochs.
-        config: what to do; `soup` says how often.
-        folder: keeps the state of each in a folder of its own.
-        on_epoch: called after each epoch with its number (from 0, going on from one to the next) and metrics.
+    The arguments are those of `fine_tune`; `config.soup` says how often, each keeps its state in a folder of
+    its own, and the numbers of epochs go on from one to the next.
     """
     start, tuned = model.served.get_weights(), []
     for number in range(config.soup):

@@ -212,7 +212,8 @@ def _train(
         told = {"score": score, "stressed": stressed, "people": people, "seconds": seconds}
         tracker.metrics({name: value for name, value in told.items() if value is not None})
     write_durably(kept, json.dumps(dataclasses.asdict(result)).encode())
-    shutil.rmtree(run.folder / "state", ignore_errors=True)  # the optimizer's: only for going on
+    for state in run.folder.glob("*/state"):  # the optimizer's: only for going on
+        shutil.rmtree(state)
     return result
 
 

@@ -14,12 +14,13 @@ from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
 from cat_model.delivery import Status
+from cat_model.regularly import regularly
 from cat_model.serving import Serving
 from cat_model.settings import Settings
 from web import crowd, light, words
 from web.metrics import Metrics
 from web.shield import BODY_OVERHEAD, Log, Rate, Shield, visitor
-from web.uploads import Sweeper
+from web.uploads import SWEEP_S, Sweeper
 
 TICK_S, LAST_REQUESTS_S = 0.2, 3
 """How often the page looks whether it is to stop, and how long it waits for unfinished requests then."""
@@ -119,13 +120,13 @@ def run(site: Site, settings: Settings, stops: Sequence[int], js: str) -> int:
     if reason := unwritable(settings.feedback_dir):
         print(f"Feedback is off: {settings.feedback_dir} cannot be written ({reason}).", flush=True)
     sweeper = Sweeper(Path(site.blocks.GRADIO_CACHE), site.blocks)
-    sweeper.watch()
+    end_sweeping = regularly(sweeper.sweep, SWEEP_S, "uploads")
     site.serving.watch()
     while not stops:  # a wait without an end would sleep through a signal that comes just before it
         time.sleep(TICK_S)
     crowd.finish(site.blocks._queue)
     site.serving.stop()
-    sweeper.stop()
+    end_sweeping()
     site.blocks.close(verbose=False)
     return 0
 

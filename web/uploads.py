@@ -7,7 +7,6 @@ and its sweep ends for ever when a photo comes in at the wrong moment.
 import os
 import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -60,36 +59,25 @@ class Sweeper:
             blocks: the page, whose own files (the examples) stay.
         """
         self._folder, self._blocks = folder, blocks
-        self._stop = threading.Event()
-
-    def watch(self) -> None:
-        """Sweep every few seconds, in a thread of its own, until `stop`."""
-
-        def watching() -> None:
-            while not self._stop.wait(SWEEP_S):
-                self.sweep()
-
-        threading.Thread(target=watching, name="uploads", daemon=True).start()
-
-    def stop(self) -> None:
-        """Sweep no more."""
-        self._stop.set()
 
     def sweep(self) -> None:
-        """Delete what is too old or too much. Files that come or go meanwhile are left for the next time."""
+        """Delete what is too old or too much. What comes, goes or resists waits for the next time."""
         stays = {
             Path(name) for each in self._blocks.blocks.values() for name in getattr(each, "keep_in_cache", ())
         }
-        found = sorted((touched(path), path) for path in self._folder.rglob("*") if path not in stays)
-        files = [(at, path) for at, path in found if path.is_file()]
+        # os.walk passes over what goes meanwhile, Path.rglob ends at it.
+        walked = [(Path(at), folders, files) for at, folders, files in os.walk(self._folder)]
+        files = sorted((touched(at / name), at / name) for at, _, names in walked for name in names)
+        files = [(at, path) for at, path in files if path not in stays]
         much = sum(map(size, (path for _, path in files))) - MOST_BYTES
         for at, path in files:
             if old(at) or much > 0:
                 much -= size(path)
-                path.unlink(missing_ok=True)
-        for at, path in reversed(found):
-            if old(at):
-                with suppress(OSError):  # a file, or a folder that is not empty
+                with suppress(OSError):
+                    path.unlink()
+        for path in (at / name for at, folders, _ in reversed(walked) for name in folders):
+            if old(touched(path)):
+                with suppress(OSError):  # it is not empty
                     path.rmdir()
         for names in self._blocks.temp_file_sets:  # Gradio notes every upload here, and would for ever
             names.clear()

@@ -83,6 +83,7 @@ def test_a_killed_trial_is_repeated_and_finished_ones_are_not(search, learned, p
     assert len({str(config) for config in configs}) == 3
     search(trials=3)
     assert len(configs) == 4
+    assert not list(best.parent.glob("**/state"))  # the optimizer's, large
     told = json.loads(best.read_text())
     assert [each["score"] for each in told["trials"]] == sorted(
         (each["score"] for each in told["trials"]), reverse=True

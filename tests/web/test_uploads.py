@@ -100,14 +100,15 @@ def test_where_no_photo_can_be_put_down_that_is_said(tmp_path):
     assert str(taken) in str(said.value)
 
 
-def test_the_sweep_goes_on_by_itself(folder, blocks, monkeypatch):
-    monkeypatch.setattr(uploads, "SWEEP_S", 0.01)
-    sweeper = Sweeper(folder, blocks)
-    sweeper.watch()
-    for age in (LIFE_S + 5, LIFE_S + 6):
-        photo = put(folder / "photo.jpg", age)
-        ends = time.monotonic() + 30
-        while photo.exists() and time.monotonic() < ends:
-            time.sleep(0.01)
-        assert not photo.exists()
-    sweeper.stop()
+def test_one_photo_that_resists_does_not_keep_the_others(folder, blocks, monkeypatch):
+    photos = [put(folder / name, LIFE_S + 5) for name in ("a.jpg", "b.jpg", "c.jpg")]
+    unlink = type(photos[0]).unlink
+
+    def resisting(path, **options):
+        if path.name == "b.jpg":
+            raise PermissionError(13, "in use")
+        unlink(path, **options)
+
+    monkeypatch.setattr(type(photos[0]), "unlink", resisting)
+    Sweeper(folder, blocks).sweep()
+    assert [path.exists() for path in photos] == [False, True, False]
