@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import gradio as gr
 from gradio.blocks import BlocksConfig
+from gradio.queueing import Queue
 
 SESSIONS = 2_000
 """Visitors' pages that the server remembers; the one that was silent longest is forgotten first."""
@@ -17,7 +18,8 @@ class LightBlocks(gr.Blocks):
 
     Gradio starts a session for every page that is opened and every question of a program, and copies the
     description of each component into it, for deep links: 100 kB and 5 ms. After each answer it makes a table
-    of the last 10,000 in pandas, for its dashboard. Here are neither deep links nor that dashboard.
+    of the last 10,000 in pandas, for its dashboard. Here are neither deep links nor that dashboard. And it
+    keeps a list for each session that has ever asked.
     """
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - whatever gr.Blocks takes
@@ -31,7 +33,25 @@ class LightBlocks(gr.Blocks):
         self._queue.sleep_when_free = LOOKS_S
         self._queue.ANALYTICS_MAX_EVENTS = 1
         self._queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize  # it is spelt so
+        push = self._queue.push
+
+        async def forgetful(*given: Any, **named: Any) -> Any:  # noqa: ANN401 - whatever Queue.push takes
+            forget(self._queue)
+            return await push(*given, **named)
+
+        self._queue.push = forgetful
         return self
+
+
+def forget(queue: Queue) -> None:
+    """Drop the empty lists of open questions that Gradio keeps of every session, for ever, if they are many.
+
+    Call it in the event loop, where no question is being put down meanwhile.
+    """
+    open_questions = queue.pending_event_ids_session
+    if len(open_questions) > 2 * SESSIONS:
+        for session in [each for each in open_questions if each not in queue.pending_messages_per_session]:
+            del open_questions[session]
 
 
 class _Config(BlocksConfig):

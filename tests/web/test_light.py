@@ -4,9 +4,29 @@ import copy
 
 import gradio as gr
 import httpx
+from gradio.utils import LRUCache
 
 from tests.app.conftest import free_port
+from web import light
 from web.light import LOOKS_S, LightBlocks
+
+
+def test_of_sessions_that_are_long_gone_nothing_is_kept(monkeypatch):
+    monkeypatch.setattr(light, "SESSIONS", 3)
+    with LightBlocks(analytics_enabled=False) as page:
+        word, said = gr.Textbox(), gr.Textbox()
+        word.submit(str.upper, word, said, api_name="loud")
+    page.queue(max_size=5)
+    page._queue.pending_messages_per_session = LRUCache(3)
+    page.launch(server_port=free_port(), prevent_thread_lock=True, quiet=True)
+    try:
+        for _ in range(20):
+            call = f"{page.local_url}gradio_api/call/loud"
+            event = httpx.post(call, json={"data": ["cat"]}).json()["event_id"]
+            assert '"CAT"' in httpx.get(f"{call}/{event}").text
+        assert len(page._queue.pending_event_ids_session) <= 2 * 3 + 1
+    finally:
+        page.close(verbose=False)
 
 
 def test_a_question_leaves_no_copy_of_the_page_and_no_statistics():
