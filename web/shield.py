@@ -6,6 +6,7 @@ at a visitor's request, a proxy, developers' routes); only what is needed is let
 
 import hashlib
 import json
+import logging
 import secrets
 import time
 from collections import OrderedDict
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from web import words
 from web.metrics import Metrics
 
+LOG = logging.getLogger(__name__)
 PAGES = {
     "", "assets", "busy", "config", "favicon.ico", "health", "login", "login_check", "logout",
     "manifest.json", "metrics", "robots.txt", "static", "svelte", "theme.css",
@@ -143,8 +145,12 @@ class Shield:
                 await self._app(scope, receive, send)
             return  # the page uses no web sockets
 
+        begun = False
+
         async def with_headers(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 message["headers"] = [*message["headers"], *self._headers]
             await send(message)
 
@@ -152,7 +158,14 @@ class Shield:
         if refusal is not None:
             await refusal(scope, receive, with_headers)
             return
-        await self._app(scope, self._bounded(receive), with_headers)
+        try:
+            await self._app(scope, self._bounded(receive), with_headers)
+        except OSError as error:
+            if kind(scope["path"]) != "upload" or begun:
+                raise
+            LOG.error("A photo could not be put down: %s", error.strerror or type(error).__name__)
+            self._metrics.refused("disk")
+            await JSONResponse({"detail": words.NO_PLACE}, 507)(scope, receive, with_headers)
 
     def _refusal(self, scope: Scope) -> JSONResponse | PlainTextResponse | None:
         what = kind(scope["path"])

@@ -1,14 +1,16 @@
 """What the page's shield lets through, turns away and says, without the page behind it."""
 
 import asyncio
+import errno
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 from starlette.requests import ClientDisconnect
 
-from web import shield
+from web import shield, words
 from web.metrics import Metrics
 from web.shield import Log, Rate, Shield, kind, visitor
 
@@ -33,9 +35,9 @@ def finished(work):
         return pool.submit(asyncio.run, work).result()
 
 
-def ask(method, path, a_minute=0, behind_proxy=False, rate=None, metrics=None, **options):
+def ask(method, path, a_minute=0, behind_proxy=False, rate=None, metrics=None, app=echo, **options):
     """One request through the shield."""
-    shielded = Shield(echo, metrics or Metrics(), rate or Rate(a_minute), MOST, behind_proxy)
+    shielded = Shield(app, metrics or Metrics(), rate or Rate(a_minute), MOST, behind_proxy)
 
     async def asked():
         transport = httpx.ASGITransport(shielded)
@@ -176,3 +178,18 @@ def test_an_upload_that_is_broken_off_is_a_line_and_no_stack_trace(capsys):
 def test_kinds_are_few():
     assert kind("/anything/else") == kind("/gradio_api/anything") == "other"
     assert kind("/") == "page"
+
+
+async def full_disk(scope, receive, send):
+    """An application that cannot put an upload down."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere/private")
+
+
+def test_a_full_disk_is_said_in_a_sentence_and_without_its_path(caplog):
+    said = ask("POST", "/gradio_api/upload", app=full_disk, content=b"photo")
+    assert (said.status_code, said.json()["detail"]) == (507, words.NO_PLACE)
+    assert "content-security-policy" in said.headers
+    assert "No space left" in caplog.text
+    assert "private" not in caplog.text
+    with pytest.raises(OSError, match="No space"):
+        ask("GET", "/gradio_api/info", app=full_disk)
