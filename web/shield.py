@@ -10,11 +10,12 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web import words
@@ -154,9 +155,9 @@ class Shield:
                 message["headers"] = [*message["headers"], *self._headers]
             await send(message)
 
-        refusal = self._refusal(scope)
-        if refusal is not None:
-            await refusal(scope, receive, with_headers)
+        refused = self._refusal(scope)
+        if refused is not None:
+            await refused(scope, receive, with_headers)
             return
         try:
             await self._app(scope, self._bounded(receive), with_headers)
@@ -165,9 +166,9 @@ class Shield:
                 raise
             LOG.error("A photo could not be put down: %s", error.strerror or type(error).__name__)
             self._metrics.refused("disk")
-            await JSONResponse({"detail": words.NO_PLACE}, 507)(scope, receive, with_headers)
+            await refusal("upload", words.NO_PLACE, 507)(scope, receive, with_headers)
 
-    def _refusal(self, scope: Scope) -> JSONResponse | PlainTextResponse | None:
+    def _refusal(self, scope: Scope) -> Response | None:
         what = kind(scope["path"])
         if what == "other":
             return PlainTextResponse("Not found", 404)
@@ -175,13 +176,13 @@ class Shield:
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._most_bytes:
             self._metrics.refused("size")
-            return JSONResponse({"detail": words.TOO_BIG}, 413)
+            return refusal(what, words.TOO_BIG, 413)
         if what in QUESTIONS and scope["method"] == "POST":
             seconds = self._rate.ask(visitor(scope, self._behind_proxy))
             if seconds:
                 self._metrics.refused("rate")
                 after = {"Retry-After": str(int(seconds) + 1)}
-                return JSONResponse({"detail": words.too_fast(seconds)}, 429, after)
+                return refusal(what, words.too_fast(seconds), 429, after)
         return None
 
     def _bounded(self, receive: Receive) -> Receive:
@@ -205,6 +206,13 @@ class Shield:
                     return message | {"body": bytes(piece)} if piece else message
 
         return counted
+
+
+def refusal(what: str, said: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an answer that Gradio's page shows well: of an upload's it shows all, of others' the detail."""
+    if what == "upload":
+        return PlainTextResponse(said, status, headers)
+    return JSONResponse({"detail": said}, status, headers)
 
 
 def visitor(scope: Scope, behind_proxy: bool) -> str:

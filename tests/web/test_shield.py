@@ -94,7 +94,7 @@ def test_a_body_too_big_is_refused_whether_it_says_so_or_not():
     assert ask("POST", "/gradio_api/upload", content=bytes(MOST)).text == str(MOST)
     said = ask("POST", "/gradio_api/upload", content=bytes(MOST + 1))
     assert said.status_code == 413
-    assert "smaller" in said.json()["detail"]
+    assert "smaller" in said.text
 
     async def unsaid():
         for _ in range(5):
@@ -187,7 +187,7 @@ async def full_disk(scope, receive, send):
 
 def test_a_full_disk_is_said_in_a_sentence_and_without_its_path(caplog):
     said = ask("POST", "/gradio_api/upload", app=full_disk, content=b"photo")
-    assert (said.status_code, said.json()["detail"]) == (507, words.NO_PLACE)
+    assert (said.status_code, said.text) == (507, words.NO_PLACE)
     assert "content-security-policy" in said.headers
     assert "No space left" in caplog.text
     assert "private" not in caplog.text
