@@ -1,17 +1,19 @@
 """The real page under many visitors: `python -m benchmarks.load [--visitors 1 8 32 128] [--seconds 30]`.
 
-Starts `app.py`, first asks the model itself for what decoding and judging the same photos alone can do in as
-many threads as the page has workers, then lets each crowd upload phones' photos of 1 to 3 MB and wait for the
-verdict, over and over, beside two visitors who stall and break off. Prints verdicts a second, their ratio to
-the model alone, also of the share of the cores that the visitors themselves left (they run on the same ones),
-the processor time that page and visitors spent on each verdict (the ratio of those times holds on a busy
-machine too), p50, p95 and p99 of an answer, how many were turned away with the polite "busy", any other
-error, and the server's memory. `--soak N` asks N more questions at 32 visitors and prints the memory each
-minute, and its growth from minute 2 on.
+Starts `app.py`, first asks the model itself for what decoding and judging phones' photos of 1 to 3 MB alone
+can do in as many threads as the page has workers, then lets each crowd upload such photos and wait for the
+verdict, over and over, beside two visitors who stall and break off. They send what the page's own script
+sends: the photos made smaller by the visitor's browser (whose time does not count: it has a processor of
+its own); with `--whole` the files as they are, as programs do. Prints verdicts a second, their ratio to the
+model alone, also of the share of the cores that the visitors themselves left (they run on the same ones),
+the processor time that page and visitors spent on each verdict, p50, p95 and p99 of an answer, how many
+were turned away with the polite "busy", any other error, and the server's memory. `--soak N` asks N more
+questions at 32 visitors and prints the memory each minute, and its growth from minute 2 on.
 """
 
 import argparse
 import asyncio
+import io
 import itertools
 import os
 import statistics
@@ -27,12 +29,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from PIL import Image
 
 import cat_model
 from benchmarks.decode import phone_photo
 from benchmarks.start import free_port
 from benchmarks.visitors import Visitor
 from cat_model.settings import Settings
+from web.shrink import QUALITY, SIDE
 
 ROOT = Path(__file__).parents[1]
 GRAINS = (3, 7, 11)
@@ -147,6 +151,15 @@ async def measure(
     )
 
 
+def as_the_page_sends(photo: bytes) -> bytes:
+    """Return what the page's script makes of a phone's photo."""
+    picture, file = Image.open(io.BytesIO(photo)), io.BytesIO()
+    scale = SIDE / min(picture.size)
+    picture = picture.resize([round(scale * side) for side in picture.size], Image.Resampling.BICUBIC)
+    picture.save(file, "JPEG", quality=round(100 * QUALITY))
+    return file.getvalue()
+
+
 def resident(pid: int, field: str = "VmRSS") -> int:
     """Return the memory of a process in MB, as Linux's /proc tells it."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
@@ -203,6 +216,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--visitors", type=int, nargs="+", default=[1, 8, 32, 128])
     parser.add_argument("--seconds", type=float, default=30)
+    parser.add_argument("--whole", action="store_true", help="send the photos as they are")
     parser.add_argument("--soak", type=int, default=0, metavar="N")
     options = parser.parse_args()
     photos = [phone_photo(grain) for grain in GRAINS]
@@ -211,6 +225,11 @@ def main() -> None:
     print(f"photos of {sizes} MB, {os.cpu_count()} cores, {workers} workers")
     best = alone(photos, workers, min(options.seconds, 15))
     print(f"model and decode alone: {best.rate:.2f} photos/s, {1000 * best.cpu:.1f} ms each", flush=True)
+    if not options.whole:
+        photos = [as_the_page_sends(photo) for photo in photos]
+        sizes = ", ".join(f"{len(photo) / 1e6:.2f}" for photo in photos)
+        small = alone(photos, workers, min(options.seconds, 15))
+        print(f"sent as {sizes} MB; alone: {small.rate:.2f} photos/s, {1000 * small.cpu:.1f} ms each")
     with opened() as (address, pid):
         for visitors in options.visitors:
             asyncio.run(measure(address, photos, visitors, options.seconds, best, pid))

@@ -1,9 +1,10 @@
-"""What the visitor's browser does by itself, in JavaScript: no word to the server."""
+"""What the visitor's browser does by itself, in JavaScript."""
 
 import json
 from collections.abc import Iterable
 
 from web import words
+from web.shrink import SEND_SMALLER
 
 OFF = "{__type__: 'update', interactive: false}"
 HIDE = "{__type__: 'update', visible: false}"
@@ -24,7 +25,7 @@ SHOW_BUSY = f"""async () => {{
 
 
 def on_load(examples: Iterable[str], at_once: int) -> str:
-    """Return what the browser runs when it has the page: names for screen readers, and who is before one.
+    """Return what the browser runs when it has the page: names, who is before one, smaller uploads.
 
     Args:
         examples: what each example photo is called, in order.
@@ -55,4 +56,5 @@ def on_load(examples: Iterable[str], at_once: int) -> str:
         all();
         const changes = {{ subtree: true, childList: true, characterData: true }};
         new MutationObserver(all).observe(document.body, changes);
+        {SEND_SMALLER}
     }}"""

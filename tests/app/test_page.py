@@ -7,7 +7,7 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from tests.app.conftest import QUIET
 
@@ -63,6 +63,55 @@ def test_a_dropped_picture_gets_a_verdict(visit, examples):
         base64.b64encode((examples / "chelsea.jpg").read_bytes()).decode(),
     )
     page.locator(CAT).wait_for()
+
+
+def phone_photo(path, side=(3000, 2000)):
+    """Save a cat as a phone would: lying on its side, with the place where it was."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitude] = (48.0, 12.0, 30.0)
+    cat = Image.open("examples/chelsea.jpg").resize(side).transpose(Image.Transpose.ROTATE_90)
+    cat.save(path, quality=90, exif=exif)
+    return path
+
+
+def sent(page):
+    """Return the file that the server has of the photo on the page."""
+    address = page.locator("#photo img").get_attribute("src")
+    return Image.open(io.BytesIO(page.request.get(address).body()))
+
+
+def test_a_phones_photo_is_made_smaller_and_leaves_the_place_in_the_browser(visit, predictor, tmp_path):
+    page, photo = visit(), phone_photo(tmp_path / "IMG_1.jpg")
+    show(page, photo)
+    page.locator(CAT).wait_for()
+    picture = sent(page)
+    assert (picture.format, picture.size) == ("JPEG", (1536, 1024))
+    assert not picture.getexif()
+    (percent,) = re.findall(r"\d+", page.inner_text("#answer"))
+    assert abs(int(percent) - 100 * predictor.predict(photo).probability) <= 2
+
+
+@pytest.mark.parametrize("hides", [False, True])
+def test_a_photo_goes_as_it_is_where_it_is_small_or_the_browser_hides_what_it_draws(visit, tmp_path, hides):
+    page = visit()
+    if hides:  # as Firefox does where it resists fingerprinting
+        page.evaluate(
+            "OffscreenCanvasRenderingContext2D.prototype.getImageData = () => ({ data: [7, 7, 7] })"
+        )
+    side = (3000, 2000) if hides else (1500, 1000)
+    photo = phone_photo(tmp_path / "IMG_1.jpg", side)
+    show(page, photo)
+    page.locator(CAT).wait_for()
+    assert sent(page).getexif()[ExifTags.Base.Orientation] == 6
+
+
+def test_a_big_photo_that_is_cut_short_is_called_so(visit, tmp_path):
+    page, photo = visit(), phone_photo(tmp_path / "IMG_1.jpg")
+    photo.write_bytes(photo.read_bytes()[:200_000])
+    show(page, photo)
+    page.locator(REFUSED).wait_for()
+    assert "cut short" in page.inner_text("#answer")
 
 
 def test_a_pasted_picture_gets_a_verdict(visit, examples, tmp_path):
