@@ -1,7 +1,9 @@
 """SHAP over a photo with parts of it hidden behind a blur. Importing this brings in shap: it takes seconds.
 
 Owen values: Lundberg and Lee 2017 (SHAP); shap.PartitionExplainer, which divides the credit of a block of
-squares among its halves, largest first, as long as the budget lasts.
+squares among its halves, largest first, as long as the budget lasts. About half of the budget goes there; the
+rest looks for an order of hiding in which the answer goes first (cat_model.removal). Both divide the same
+logit, and so does their mean.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,8 +13,9 @@ import numpy as np
 import shap
 from PIL import Image, ImageFilter
 
-from cat_model.explain import Look
+from cat_model.explain import Look, spread
 from cat_model.predict import Predictor
+from cat_model.removal import DIRECTIONS, contributions
 
 BLUR = 1 / 4
 """Radius of the box blur that hides, as a share of the looked-at side: half the side is averaged."""
@@ -23,6 +26,10 @@ GUIDED = 0.5
 """How much the hierarchy is cut by where the shares lie; the rest by area."""
 SOFT = 0.7
 """Standard deviation, in squares, by which Owen values are smoothed."""
+OWEN = 0.46
+"""Share of the budget that goes to the Owen values, or a little more."""
+ORDERED = 0.75
+"""Weight, beside the Owen values, of what squares take along in the order of hiding."""
 TIE = 1e-9
 
 
@@ -43,31 +50,32 @@ class Game:
         blur = ImageFilter.BoxBlur(BLUR * predictor.bundle.side)
         self._blurred = [sharp.filter(blur) for sharp in self._sharp]
 
-    def logits(self, shown: np.ndarray, pool: ThreadPoolExecutor) -> np.ndarray:
-        """Return the logit for each of N coalitions of squares.
+    def see(self, shown: np.ndarray, pool: ThreadPoolExecutor) -> tuple[np.ndarray, np.ndarray]:
+        """Return the logit for each of N coalitions of squares, and the model's own shares of it.
 
         Args:
             shown: shape (N, grid * grid), bool; False is hidden.
             pool: threads, as many as the predictor has workers.
 
         Returns:
-            Shape (N,), float64.
+            Shape (N,), float64, and shape (N, grid * grid), float64: their sum and `bias` is the logit.
         """
         pieces = min(self._predictor.workers, len(shown))
-        return np.concatenate(list(pool.map(self._some, np.array_split(shown, pieces))))
+        shares = np.concatenate(list(pool.map(self._some, np.array_split(shown, pieces))))
+        return self._bias + shares.sum(axis=1), shares
 
     def _some(self, shown: np.ndarray) -> np.ndarray:
         masks = [
             Image.fromarray(one.astype(np.uint8).reshape(self._grid, self._grid) * np.uint8(255))
             for one in shown
         ]
-        total = np.full(len(shown), self._bias)
+        total = np.zeros((len(shown), self._grid * self._grid))
         for look, sharp, blurred in zip(self._looks, self._sharp, self._blurred, strict=True):
             box = tuple(self._grid * edge for edge in look.part)
             large = [mask.resize(sharp.size, Image.Resampling.NEAREST, box) for mask in masks]
             pixels = np.stack([np.asarray(Image.composite(sharp, blurred, mask)) for mask in large])
-            share = self._predictor.outputs(pixels).share
-            total += look.weight * share.sum(axis=(1, 2), dtype=np.float64)
+            shares = self._predictor.outputs(pixels).share.astype(np.float64)
+            total += look.weight * np.array([spread(each, look.part).ravel() for each in shares])
         return total
 
 
@@ -117,19 +125,23 @@ def shapley(
     # shap would decide ties by numpy's global generator: with these there are none.
     ties = np.random.default_rng(seed).normal(0, TIE, grid * grid)
     clustering = hierarchy(instant)
+    steps = int((1 - OWEN) * coalitions - 1) // len(DIRECTIONS)
+    ordering = 1 + steps * len(DIRECTIONS) if steps else 0
 
-    def model(shown: np.ndarray) -> np.ndarray:
+    def see(shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         nonlocal spent
         spent += len(shown)
-        logits = game.logits(shown, pool)
+        seen = game.see(shown, pool)
         if on_progress:
             on_progress(min(spent / coalitions, 1.0))
-        return logits + shown @ ties
+        return seen
 
     with ThreadPoolExecutor(predictor.workers) as pool:
-        told = shap.PartitionExplainer(model, _Squares(clustering)).explain_row(
+        told = shap.PartitionExplainer(
+            lambda shown: see(shown)[0] + shown @ ties, _Squares(clustering)
+        ).explain_row(
             np.zeros(grid * grid),
-            max_evals=coalitions,
+            max_evals=(coalitions - ordering) // 2 * 2,  # shap asks for two at a time
             main_effects=False,
             error_bounds=False,
             outputs=None,
@@ -137,8 +149,14 @@ def shapley(
             batch_size=BATCH,
             fixed_context=None,
         )
-    values = smooth(divide(told["hierarchical_values"], clustering, instant))
-    return values, float(told["expected_values"]), spent * len(looks)
+        base, owen = float(told["expected_values"]), divide(told["hierarchical_values"], clustering, instant)
+        values = smooth(owen)
+        if steps:
+            _, (hidden,) = see(np.zeros((1, grid * grid), bool))
+            full, empty = (base + values.sum(), instant.ravel()), (base, hidden)
+            ordered = contributions(see, full, empty, values.ravel(), steps).reshape(instant.shape)
+            values = ORDERED * ordered + (1 - ORDERED) * values
+    return values, base, spent * len(looks)
 
 
 def hierarchy(instant: np.ndarray) -> np.ndarray:

