@@ -13,11 +13,11 @@ is exact, the maximum's is divided among the cells that come close to it. A cell
 than lies under it.
 
 *Full* hides parts of the photo itself behind a blur and looks what becomes of the logit (cat_model.masked):
-the mean of Owen values by shap.PartitionExplainer and of what squares take along in an order in which the
-answer goes first (cat_model.removal). The base is the logit of the wholly blurred photo. The shares only
-guide: the hierarchy of squares is cut where they lie, what the budget leaves undivided in a block is
-divided among its squares by them, and they propose what is hidden next. What a block got is its own, but
-for a light smoothing over its edges.
+Owen values by shap.PartitionExplainer guide an order in which the answer goes first, and what squares take
+along in it counts beside them (cat_model.removal). The base is the logit of the wholly blurred photo. The
+shares only guide: the hierarchy of squares is cut where they lie, what the budget leaves undivided in a
+block is divided among its squares by them, and they propose what is hidden next. What a block got is its
+own, but for a light smoothing over its edges.
 """
 
 from collections.abc import Callable

@@ -1,9 +1,9 @@
 """SHAP over a photo with parts of it hidden behind a blur. Importing this brings in shap: it takes seconds.
 
 Owen values: Lundberg and Lee 2017 (SHAP); shap.PartitionExplainer, which divides the credit of a block of
-squares among its halves, largest first, as long as the budget lasts. About half of the budget goes there; the
+squares among its halves, largest first, as long as the budget lasts. A third of the budget goes there; the
 rest looks for an order of hiding in which the answer goes first (cat_model.removal). Both divide the same
-logit, and so does their mean.
+logit, and so does what is between them.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from PIL import Image, ImageFilter
 
 from cat_model.explain import Look, spread
 from cat_model.predict import Predictor
-from cat_model.removal import DIRECTIONS, contributions
+from cat_model.removal import contributions, evaluations
 
 BLUR = 1 / 4
 """Radius of the box blur that hides, as a share of the looked-at side: half the side is averaged."""
@@ -26,9 +26,10 @@ GUIDED = 0.5
 """How much the hierarchy is cut by where the shares lie; the rest by area."""
 SOFT = 0.7
 """Standard deviation, in squares, by which Owen values are smoothed."""
-OWEN = 0.46
-"""Share of the budget that goes to the Owen values, or a little more."""
-ORDERED = 0.75
+STEPS, LEAST_STEPS = 0.136, 6
+"""Steps of the order of hiding for each evaluation of the budget, which leaves the Owen values a third of
+it; with fewer steps than that the order is too coarse, and the Owen values get it all."""
+ORDERED = 0.9
 """Weight, beside the Owen values, of what squares take along in the order of hiding."""
 TIE = 1e-9
 
@@ -125,8 +126,8 @@ def shapley(
     # shap would decide ties by numpy's global generator: with these there are none.
     ties = np.random.default_rng(seed).normal(0, TIE, grid * grid)
     clustering = hierarchy(instant)
-    steps = int((1 - OWEN) * coalitions - 1) // len(DIRECTIONS)
-    ordering = 1 + steps * len(DIRECTIONS) if steps else 0
+    steps = int(STEPS * coalitions)
+    ordering = 1 + evaluations(steps) if steps >= LEAST_STEPS else 0
 
     def see(shown: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         nonlocal spent
@@ -151,7 +152,7 @@ def shapley(
         )
         base, owen = float(told["expected_values"]), divide(told["hierarchical_values"], clustering, instant)
         values = smooth(owen)
-        if steps:
+        if ordering:
             _, (hidden,) = see(np.zeros((1, grid * grid), bool))
             full, empty = (base + values.sum(), instant.ravel()), (base, hidden)
             ordered = contributions(see, full, empty, values.ravel(), steps).reshape(instant.shape)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CAT, NOT_A_CAT, NOT_SURE = "cat", "not a cat", "not sure"
 BATCH = 16
-EXPLAIN_BUDGET = 100
+EXPLAIN_BUDGET = 96
 """Evaluations of the model that `Predictor.explain` spends unless told otherwise."""
 FINEST = 1 / 512
 """Half a step of the model's int8 output: how near to 0 or 1 a probability can be told."""

@@ -14,7 +14,7 @@ from cat_model.explain import GRID, WHOLE, Look, spread
 from cat_model.masked import shapley
 from cat_model.predict import EXPLAIN_BUDGET, NOT_A_CAT
 
-BUDGETS = (0, 24)
+BUDGETS = (0, 24, EXPLAIN_BUDGET)
 EVERY_DOUBT = SecondLook(low=0.0, high=1.0, tile=0.62, first=0.4, strongest=0.6, bias=-0.2)
 
 
