@@ -21,10 +21,11 @@ SEND_SMALLER = f"""{{
     const smaller = async photo => {{
         if (!["image/jpeg", "image/heic", "image/heif"].includes(photo.type)) return photo;
         try {{
+            if (!draws()) return photo;
             const whole = await createImageBitmap(photo, {{ imageOrientation: "from-image" }});
-            const scale = {SIDE} / Math.min(whole.width, whole.height);
-            if (!draws() || (scale >= 1 && photo.type == "image/jpeg")) return photo;
-            const sides = [whole.width, whole.height].map(side => Math.round(side * Math.min(1, scale)));
+            const scale = Math.min(1, {SIDE} / Math.min(whole.width, whole.height));
+            if (scale == 1 && photo.type == "image/jpeg") return photo;
+            const sides = [whole.width, whole.height].map(side => Math.round(side * scale));
             const canvas = new OffscreenCanvas(...sides), pen = canvas.getContext("2d");
             pen.imageSmoothingQuality = "high";
             pen.drawImage(whole, 0, 0, ...sides);
