@@ -2,8 +2,13 @@
 
 Of 12 megapixels the model looks at a quarter of one; the rest would only cost the visitor's data and the
 server's time. The browser draws the photo and sends what it drew, so what a phone writes beside the pixels,
-such as the place, stays there too. Whatever the browser cannot draw goes as it is.
+such as the place, stays there too. Whatever the browser cannot draw goes as it is. Where the server cannot be
+reached, the page says so in its own words.
 """
+
+import json
+
+from web import words
 
 SIDE = 1024
 """Pixels of the shorter side that are sent: twice what a model of 256 pixels has decoded of a photo."""
@@ -38,13 +43,16 @@ SEND_SMALLER = f"""{{
     }};
     const send = window.fetch;
     window.fetch = async (address, options) => {{
-        if (/\\/upload(\\?|$)/.test(address) && options?.body instanceof FormData) {{
-            const body = new FormData();
-            for (const [name, value] of options.body)
-                body.append(name, value instanceof File ? await smaller(value) : value);
-            options = {{ ...options, body }};
+        if (!/\\/upload(\\?|$)/.test(address) || !(options?.body instanceof FormData))
+            return send(address, options);
+        const body = new FormData();
+        for (const [name, value] of options.body)
+            body.append(name, value instanceof File ? await smaller(value) : value);
+        try {{
+            return await send(address, {{ ...options, body }});
+        }} catch {{
+            return new Response({json.dumps(words.NOT_REACHED)}, {{ status: 503 }});
         }}
-        return send(address, options);
     }};
 }}"""
 """What the browser runs once it has the page: every upload passes through it."""

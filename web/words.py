@@ -48,6 +48,7 @@ LOOKING = panel("idle", "Looking …")
 BEFORE = {"one": "1 visitor is before you.", "many": "N visitors are before you."}
 LOST = "The connection broke, or many visitors are waiting. Try again."
 BUSY = panel("wrong", "I could not look at it", LOST)
+NOT_REACHED = "I cannot be reached just now, so your photo was not sent. Please try again in a moment."
 TOO_MANY = "I am still busy with what you asked before. Please wait for those answers first."
 NO_PLACE = "I have no place for your photo just now: my disk is full or broken. Please try again later."
 TOO_BIG = "That is more than this page takes at once. Please send a smaller photo."

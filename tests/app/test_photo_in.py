@@ -9,6 +9,7 @@ from PIL import ExifTags, Image
 
 from tests.app.conftest import QUIET
 from tests.app.visiting import CAT, OTHER, REFUSED, example, show
+from web import words
 
 BYTES = "Uint8Array.from(atob(bytes), letter => letter.charCodeAt(0))"
 
@@ -82,6 +83,16 @@ def test_a_big_photo_that_is_cut_short_is_called_so(visit, tmp_path):
     show(page, photo)
     page.locator(REFUSED).wait_for()
     assert "cut short" in page.inner_text("#answer")
+
+
+def test_a_photo_that_cannot_be_sent_is_said_in_words_and_can_be_sent_again(visit, examples):
+    page = visit()
+    page.context.set_offline(True)
+    show(page, examples / "chelsea.jpg")
+    page.get_by_text(words.NOT_REACHED).wait_for()
+    page.context.set_offline(False)
+    show(page, examples / "chelsea.jpg")
+    page.locator(CAT).wait_for()
 
 
 def test_a_heic_that_the_browser_can_draw_is_sent_as_a_jpeg(visit, tmp_path):
