@@ -1,37 +1,60 @@
-"""The shipped file at the shipped threshold on folders of photos, exactly as the app would answer.
+"""Recall and false-positive rates of the shipped model on folders of photos, answered as the app would.
 
-python -m benchmarks.accuracy ../shared/photos/train ../shared/photos/wild ../shared/photos/people --stress
+python -m benchmarks.accuracy ../shared/photos/people ../shared/photos/wild ../shared/photos/train
 
-Of a folder that the model was trained on, only the photos of its test split count; the bundle knows them.
-With `--stress` these, too, as people would have taken them; with `--yardstick FILE` what a verdict costs. At
-the end stands what the model is to reach, and what it does.
+Prints a Markdown table by group, with 95 % Wilson intervals: of quick answers and, where the bundle has a
+thorough search, of thorough ones, each at its own threshold. Of a folder that the model was trained on, only
+the photos of its test split count; the bundle knows them. With `--stress` the test photos also count as
+people would have taken them, answered quickly. At the end stands what the model is to reach.
 """
 
-import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 import cat_model
+from benchmarks._command_line import parser
 from benchmarks.targets import TARGETS
 from cat_model.bundle import Bundle
+from cat_model.photo import Photo
 from cat_model.settings import Settings
-from export import gate, yardstick
-from export.measure import WORKERS, false_cat, judge
+from export import gate
+from export.evaluate import WORKERS, false_positives, in_batches
 from export.reference import Reference
-from train import dataset, evaluate, stress
-from train.dataset import TEST, PhotoRecord
-from train.evaluate import Metrics, Rate
+from train.config import Paths
+from train.data import manifest
+from train.data.manifest import TEST, PhotoRecord
+from train.evaluation import metrics, stress
+from train.evaluation.metrics import Metrics, Rate
 
 
-def photos(bundle: Bundle, folder: Path) -> tuple[str, list[PhotoRecord]]:
+@dataclass(frozen=True)
+class Measured:
+    """How good the answers to one set of photos are.
+
+    Attributes:
+        quick: of quick answers.
+        thorough: of thorough ones; None where they were not asked for, or the model has none.
+    """
+
+    quick: Metrics
+    thorough: Metrics | None = None
+
+
+def photos(bundle: Bundle, folder: Path, cache: Path | None = None) -> tuple[str, list[PhotoRecord]]:
     """Return a name for the photos of a folder that count, and their records.
 
     These are the photos of the model's test split if the folder has any ("test"); else those that the model
     has not learned from, under the folder's name. A bundle without reference.json leaves nothing out.
+
+    Args:
+        bundle: whose model is measured.
+        folder: of groups.
+        cache: folder that keeps what was seen of the files; None to keep nothing.
     """
-    records, _ = dataset.scan(folder)
+    records, _ = manifest.scan(folder, cache)
     reference = Reference.read(bundle.folder)
     if reference is None:
         return folder.name, records
@@ -40,20 +63,31 @@ def photos(bundle: Bundle, folder: Path) -> tuple[str, list[PhotoRecord]]:
     return folder.name, [record for record in records if not reference.has_seen(record)]
 
 
-def measure(predictor: cat_model.Predictor, folder: Path, records: Sequence[PhotoRecord]) -> Metrics:
-    """Judge photos of a folder of groups and return the metrics at the model's threshold."""
-    probabilities = judge(predictor, (folder / record.path for record in records))
-    return _metrics(predictor.bundle, probabilities, records)
+def measure(
+    predictor: cat_model.Predictor, folder: Path, records: Sequence[PhotoRecord], thorough: bool = False
+) -> Metrics:
+    """Answer photos of a folder of groups and return the metrics at the model's own threshold."""
+    return _metrics(predictor, (folder / record.path for record in records), records, thorough)
 
 
 def measure_stressed(
     predictor: cat_model.Predictor, folder: Path, records: Sequence[PhotoRecord]
 ) -> dict[str, Metrics]:
-    """Judge every stress slice of photos and return each one's metrics."""
+    """Answer every stress slice of photos and return each one's metrics."""
     return {
-        name: _metrics(predictor.bundle, judge(predictor, stress.photos(folder, records, name)), records)
-        for name in stress.SLICES
+        name: _metrics(predictor, stress.photos(folder, records, name), records) for name in stress.SLICES
     }
+
+
+def probabilities(
+    predictor: cat_model.Predictor, photos: Iterable[Photo], thorough: bool = False
+) -> np.ndarray:
+    """Return the probability that each of N photos shows a cat, shape (N,); all cores work on them."""
+
+    def work(batch: list[Photo]) -> list[float]:
+        return [verdict.probability for verdict in predictor.predict_many(batch, thorough)]
+
+    return np.array(in_batches(work, photos))
 
 
 def figures(name: str, metrics: Metrics) -> dict[str, float]:
@@ -62,58 +96,79 @@ def figures(name: str, metrics: Metrics) -> dict[str, float]:
         f"{name}.recall": metrics.recall.value,
         f"{name}.precision": metrics.precision.value,
         f"{name}.cats": float(metrics.recall.total),
-        f"{name}.false_cat": false_cat(metrics).value,
+        f"{name}.false_cat": false_positives(metrics).value,
         f"{name}.calibration_error": metrics.ece,
         **{f"{name}.recall.{group}": rate.value for group, rate in metrics.recall_of.items()},
     }
 
 
 def main() -> None:
-    """Print recall, precision and what was taken for a cat, with counts and 95 % Wilson intervals."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("folders", nargs="+", type=Path, help="folder of groups: cat*, dog, selfie, misc …")
-    parser.add_argument("--stress", action="store_true", help="distort the photos of the test split, too")
-    parser.add_argument("--yardstick", type=Path, help="another uint8 .tflite file to measure time against")
-    options = parser.parse_args()
-    predictor = cat_model.load(Settings.from_env().bundle, WORKERS)
-    bundle = predictor.bundle
-    print(f"{bundle.version} at threshold {bundle.threshold:.3f}")
-    found = {"size.megabytes": len(bundle.model) / 1e6}
+    """Measure and print."""
+    command_line = parser(__doc__)
+    command_line.add_argument("folders", nargs="+", type=Path, help="folder of groups: cat*, dog, misc …")
+    command_line.add_argument("--stress", action="store_true", help="the test photos under stress, too")
+    options = command_line.parse_args()
+    predictor, cache = cat_model.load(Settings.from_env().bundle, WORKERS), Paths.from_env().cache
+    bundle, search = predictor.bundle, predictor.cascade.search
+    print(f"{bundle.version}, {len(bundle.model) / 1e6:.2f} MB")
+    found: dict[str, Measured] = {}
     for folder in options.folders:
-        name, records = photos(bundle, folder)
-        slices = {name: measure(predictor, folder, records)}
+        name, records = photos(bundle, folder, cache)
+        print(f"{name}: {len(records)} photos of {folder}", flush=True)
+        thorough = measure(predictor, folder, records, thorough=True) if search else None
+        found[name] = Measured(measure(predictor, folder, records), thorough)
         if options.stress and name == TEST:
-            slices |= {f"{name}.{key}": m for key, m in measure_stressed(predictor, folder, records).items()}
-        for key, metrics in slices.items():
-            print(f"{key} ({len(records)} photos of {folder})\n{_in_words(metrics)}")
-            found |= figures(key, metrics)
-    if options.yardstick:
-        base = yardstick.read(options.yardstick)
-        twice = (bundle.manifest.get("yardstick") or {}).get("looked_twice", 0.0)
-        found |= yardstick.measure(bundle.model, base, options.yardstick.name, twice).for_gate()
-    print(gate.table([gate.hold(rule, *limit, found.get(rule)) for rule, limit in TARGETS.items()]))
+            slices = measure_stressed(predictor, folder, records)
+            found |= {f"{name}.{key}": Measured(quick) for key, quick in slices.items()}
+    print(f"\n{table(found, bundle.threshold, search.threshold.cat if search else None)}\n")
+    reached = {"size.megabytes": len(bundle.model) / 1e6}
+    for name, each in found.items():
+        reached |= figures(name, each.quick)
+    print(gate.table([gate.hold(rule, *limit, reached.get(rule)) for rule, limit in TARGETS.items()]))
 
 
-def _metrics(bundle: Bundle, probabilities: np.ndarray, records: Sequence[PhotoRecord]) -> Metrics:
-    groups = [record.group for record in records]
-    return evaluate.measure(probabilities, groups, bundle.threshold, bundle.unsure)
+def table(found: Mapping[str, Measured], quick_from: float, thorough_from: float | None) -> str:
+    """Return a table in Markdown: a row for each figure of each set of photos.
+
+    Args:
+        found: by the names of the sets.
+        quick_from: threshold of quick answers.
+        thorough_from: that of thorough ones; None leaves their column out.
+    """
+    titles = [f"quick, from {quick_from:.3f}"]
+    if thorough_from is not None:
+        titles.append(f"thorough, from {thorough_from:.3f}")
+    rows = [["photos", "figure", *titles], ["---"] * (2 + len(titles))]
+    for name, each in found.items():
+        columns = [_cells(one) if one else {} for one in (each.quick, each.thorough)][: len(titles)]
+        rows += [[name, what, *(cells.get(what, "") for cells in columns)] for what in columns[0]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _in_words(metrics: Metrics) -> str:
-    rows = {"recall": metrics.recall, "precision": metrics.precision, "not sure": metrics.unsure}
-    rows |= {f"recall of {group}": rate for group, rate in metrics.recall_of.items()}
-    rows |= {f"{group} taken for a cat": rate for group, rate in metrics.false_cat.items()}
-    rows["others taken for a cat"] = false_cat(metrics)
-    lines = [f"  {name:24} {_rate(rate)}" for name, rate in rows.items()]
-    return "\n".join([*lines, f"  {'calibration error':24} {metrics.ece:.4f}"])
+def _cells(of: Metrics) -> dict[str, str]:
+    rates = {f"recall, {group}": rate for group, rate in of.recall_of.items()}
+    rates |= {"recall, all cats": of.recall}
+    rates |= {f"false-positive rate, {group}": rate for group, rate in of.false_cat.items()}
+    rates |= {"false-positive rate, all others": false_positives(of), "precision": of.precision}
+    if of.unsure:
+        rates["not sure"] = of.unsure
+    return {name: _rate(rate) for name, rate in rates.items()} | {"calibration error": f"{of.ece:.4f}"}
 
 
-def _rate(rate: Rate | None) -> str:
-    if rate is None:
-        return "-"
-    return f"{rate.value:.4f}  ({rate.low:.4f} – {rate.high:.4f}; {rate.hits} / {rate.total})"
+def _rate(rate: Rate) -> str:
+    return f"{rate.value:.4f} ({rate.low:.4f} – {rate.high:.4f}; {rate.hits} / {rate.total})"
+
+
+def _metrics(
+    predictor: cat_model.Predictor,
+    photos: Iterable[Photo],
+    records: Sequence[PhotoRecord],
+    thorough: bool = False,
+) -> Metrics:
+    search = predictor.cascade.search if thorough else None
+    point = search.threshold if search else predictor.bundle.decision
+    said = probabilities(predictor, photos, thorough)
+    return metrics.measure(said, [record.group for record in records], point.cat, point.unsure)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""Faults planted in a copy of a folder of photos, and how many of them the checks find.
+"""How many of the faults planted in a copy of a folder of photos the data checks find.
 
-python -m benchmarks.checks ../shared/photos/train --weights efficientnet_lite0_224_notop.keras
+python -m benchmarks.checks ../shared/photos/train
 """
 
-import argparse
 import shutil
 import tempfile
 import time
@@ -14,13 +13,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
+from benchmarks._command_line import parser
 from cat_model.photo import decode
-from train import checks
-from train.checks_policy import POLICY
-from train.config import BACKBONES, Places, TrainConfig
+from train.checks import suite
+from train.checks.policy import POLICY
+from train.config import BACKBONES, DataOptions, Paths, TrainConfig
 
 FIRST = 150
-"""A person looks at so many doubtful labels."""
+"""A person looks at so many label issues."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Planted:
     """Where the faults were planted: paths relative to the copy.
 
     Attributes:
-        swapped: photos that were moved to another group.
+        swapped: photos of cats that were moved to a group without, and the other way round.
         exact: copies byte by byte.
         near: photos made from others.
         corrupt: files whose picture is damaged.
@@ -45,6 +45,7 @@ class Planted:
 def plant(
     root: Path,
     seed: int = 0,
+    *,
     swapped: int = 60,
     exact: int = 40,
     near: int = 40,
@@ -58,12 +59,13 @@ def plant(
     generator = np.random.default_rng(seed)
     files = sorted(path for path in root.glob("*/*") if path.is_file())
     groups = sorted({path.parent.name for path in files})
-    drawn = iter(generator.permutation(files))
+    drawn = iter([files[index] for index in generator.permutation(len(files))])
 
     def other_group(path: Path) -> Path:
-        return root / str(generator.choice([group for group in groups if group != path.parent.name]))
+        cat = path.parent.name.startswith("cat")
+        return root / str(generator.choice([group for group in groups if group.startswith("cat") != cat]))
 
-    def made(kind: str, count: int, make: Callable[[Path, Path, int], None]) -> frozenset[str]:
+    def made(kind: str, count: int, make: Callable[[Path, Path, int], object]) -> frozenset[str]:
         paths = []
         for number in range(count):
             source = next(drawn)
@@ -116,16 +118,16 @@ def _one_colour(_: Path, target: Path, number: int) -> None:
     Image.new("RGB", (224, 200 + number), (shade, shade, shade)).save(target)
 
 
-def found(verdict: checks.Verdict, planted: Planted) -> dict[str, tuple[int, int]]:
+def found(report: suite.CheckReport, planted: Planted) -> dict[str, tuple[int, int]]:
     """Return, for each kind of fault, how many were found and how many were planted."""
-    listed = {problem.kind: [finding.path for finding in problem.findings] for problem in verdict.problems}
+    listed = {problem.kind: [issue.path for issue in problem.issues] for problem in report.problems}
     pairs = {
-        problem.kind: [{finding.path, *finding.related} for finding in problem.findings]
-        for problem in verdict.problems
+        problem.kind: [{issue.path, *issue.related} for issue in problem.issues]
+        for problem in report.problems
     }
 
     def count(kinds: tuple[str, ...], paths: frozenset[str], first: int | None = None) -> tuple[int, int]:
-        named = {f"{checks.PHOTOS}/{path}" for path in paths}
+        named = {f"{suite.PHOTOS}/{path}" for path in paths}
         seen = {path for kind in kinds for path in listed.get(kind, [])[:first]}
         if kinds != ("label",):
             seen |= {path for kind in kinds for pair in pairs.get(kind, [])[:first] for path in pair}
@@ -142,34 +144,27 @@ def found(verdict: checks.Verdict, planted: Planted) -> dict[str, tuple[int, int
 
 def main() -> None:
     """Copy a folder of groups, plant faults, check it and print what was found and how long it took."""
-    places = Places.from_env()
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photos", type=Path, help="folder of groups: cat*, dog, selfie, misc …")
-    parser.add_argument(
-        "--weights", type=Path, default=places.weights, help="file of the pretrained backbone"
-    )
-    parser.add_argument("--backbone", choices=BACKBONES, default=TrainConfig().backbone)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    command_line = parser(__doc__)
+    command_line.add_argument("photos", type=Path, help="folder of groups: cat*, dog, selfie, misc …")
+    command_line.add_argument("--backbone", choices=BACKBONES, default=TrainConfig().backbone)
+    command_line.add_argument("--seed", type=int, default=0, help="of what is planted where (0)")
+    options = command_line.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "photos"
         shutil.copytree(options.photos, copy)
         planted = plant(copy, options.seed)
-        request = checks.Request(
-            places={checks.PHOTOS: copy},
-            decisions=None,
-            policy=POLICY,
+        checks = suite.CheckOptions(
+            DataOptions(photos=copy, policy=POLICY),
             backbone=options.backbone,
-            weights=options.weights,
-            cache=places.cache,
+            cache=Paths.from_env().cache,
         )
         for title in ("first", "again"):
             start = time.perf_counter()
-            verdict = checks.check(request).verdict
+            report = suite.check(checks).report
             print(f"{title}: {time.perf_counter() - start:.1f} s")
-    for kind, (seen, total) in found(verdict, planted).items():
+    for kind, (seen, total) in found(report, planted).items():
         print(f"{kind:36} {seen:3} of {total:3}  {seen / total:.3f}")
-    for problem in verdict.problems:
+    for problem in report.problems:
         print(f"{problem.severity:8} {problem}")
 
 

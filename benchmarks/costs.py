@@ -1,4 +1,4 @@
-"""What each package that the app needs costs: `python -m benchmarks.costs [--runs 3]`.
+"""Disk space and start time that each package of the app takes: `python -m benchmarks.costs [--runs 3]`.
 
 Prints a Markdown table: each line of requirements.in, its megabytes on the disk with those of the packages
 that come only with it, and the milliseconds that importing them takes until the page is laid out and its
@@ -6,13 +6,12 @@ model is loaded (python -X importtime, the median of fresh processes). What seve
 of its own.
 """
 
-import argparse
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
@@ -20,30 +19,31 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[1]
+from benchmarks._command_line import parser
+from benchmarks._server import ROOT
+
 LARGE_MB = 5
-START = "import app; from cat_model.settings import Settings; app.create_app(Settings.from_env())"
+START = "from web import __main__ as page; page.create_app(page.ServerSettings.from_env())"
 SEVERAL, OURS = "what several of them bring", "Python's own and this project's modules"
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=3, help="fresh starts")
-    runs = parser.parse_args().runs
+    command_line = parser(__doc__)
+    command_line.add_argument("--runs", type=int, default=3, help="fresh starts (3)")
+    runs = command_line.parse_args().runs
     brought_by = brought(asked_for())
     start = start_ms(brought_by, runs)
-    megabytes: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    megabytes: defaultdict[str, dict[str, float]] = defaultdict(dict)
     for package, line in brought_by.items():
         megabytes[line][package] = on_disk(package)
     print("| package | large ones that come with it | MB | ms of the start |\n|---|---|---|---|")
-    for line, sizes in sorted(megabytes.items(), key=lambda item: -item[1].total()):
-        large = [
-            f"{name} {size:.0f}" for name, size in sizes.most_common() if size > LARGE_MB and name != line
-        ]
-        print(f"| {line} | {', '.join(large)} | {sizes.total():.1f} | {start[line]:.0f} |")
+    for line, sizes in sorted(megabytes.items(), key=lambda item: -sum(item[1].values())):
+        largest = sorted(sizes.items(), key=lambda item: -item[1])
+        large = [f"{name} {size:.0f}" for name, size in largest if size > LARGE_MB and name != line]
+        print(f"| {line} | {', '.join(large)} | {sum(sizes.values()):.1f} | {start[line]:.0f} |")
     print(f"| {OURS} | | | {start[OURS]:.0f} |")
-    all_of_it = sum(sizes.total() for sizes in megabytes.values())
+    all_of_it = sum(sum(sizes.values()) for sizes in megabytes.values())
     print(f"| together, {len(brought_by)} packages | | {all_of_it:.0f} | {sum(start.values()):.0f} |")
 
 
@@ -88,7 +88,7 @@ def needed(line: Requirement) -> set[str]:
 
 def on_disk(package: str) -> float:
     """Return the megabytes of a package's files, what Python compiled of them included."""
-    files = {file.locate().resolve() for file in metadata.files(package) or ()}
+    files = {Path(file.locate()).resolve() for file in metadata.files(package) or ()}
     return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
 
 
@@ -100,7 +100,7 @@ def start_ms(brought_by: dict[str, str], runs: int) -> dict[str, float]:
     }
     took: defaultdict[str, list[float]] = defaultdict(list)
     for _ in range(runs):
-        once: Counter[str] = Counter()
+        once: defaultdict[str, float] = defaultdict(float)
         for module, own in import_times():
             once[owners.get(module.partition(".")[0], OURS)] += own
         for line in {*brought_by.values(), OURS}:

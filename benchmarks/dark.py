@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from cat_model.photo import decode
-from train import stress
-from train.dataset import PhotoRecord
+from train.data.manifest import PhotoRecord
+from train.evaluation import stress
 
 DARK = ("low-light", "webcam")
 """The stress slices that a photo goes through, one after the other."""
@@ -21,8 +21,8 @@ def dark(root: Path, record: PhotoRecord, slices: tuple[str, ...] = DARK) -> Ima
     Raises:
         PhotoError: the photo cannot be used.
     """
-    lot = np.random.default_rng(int(record.sha256[:16], 16))
+    rng = np.random.default_rng(int(record.sha256[:16], 16))
     photo = decode(root / record.path)
     for name in slices:
-        photo = stress.SLICES[name](photo, lot, lambda: None)
+        photo = stress.SLICES[name](photo, rng, lambda: None)
     return photo

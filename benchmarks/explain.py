@@ -1,10 +1,10 @@
-"""Is the overlay right? Deletion and insertion, additivity, stability, pointing game, agreement and time.
+"""Quality and time of explanations: deletion, insertion, additivity, stability, agreement, pointing game.
 
 python -m benchmarks.explain ../shared/photos/wild --boxes ../shared/photos/boxes.csv --photos 100
 
 Compares with stock shap.PartitionExplainer under its own image masker (which needs OpenCV) at the same and at
 500 evaluations, on every second photo unless `--stock-every` says otherwise (it takes most of the time), and
-with a random map. Everybody explains the first look's logit. Deletion and insertion (Petsiuk et al. 2018,
+with a random map. Everybody explains the full view's logit. Deletion and insertion (Petsiuk et al. 2018,
 RISE): the probability of the answer while the most important of 14 × 14 tiles are blurred first (lower is
 better), or shown first (higher is better), as the area under the curve. Stock SHAP, ours and the curves hide
 behind the same box blur. Pointing game: Zhang et al. 2016.
@@ -14,7 +14,6 @@ threads, compares the work, and wall-clock time the wait, but only on an idle ma
 far after every tenth photo, and at the end a table in Markdown.
 """
 
-import argparse
 import csv
 import time
 import warnings
@@ -27,13 +26,15 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 import cat_model
+from benchmarks._command_line import parser
 from cat_model.bundle import Bundle
-from cat_model.explain import GRID, Explanation, look, spread
-from cat_model.masked import BLUR, shapley
-from cat_model.predict import EXPLAIN_BUDGET, Predictor
+from cat_model.cascade import FULL
+from cat_model.explain.api import GRID, Explanation
+from cat_model.explain.owen import BLUR, Game, shapley
+from cat_model.predictor import EXPLAIN_BUDGET, Predictor
 from cat_model.settings import Settings
 
 STEPS = 15
@@ -45,20 +46,22 @@ WORKERS = 2
 def stock(predictor: Predictor, pixels: np.ndarray, budget: int) -> np.ndarray:
     """Return the map of stock shap.PartitionExplainer, summed over the tiles, shape (GRID, GRID)."""
     import shap
+    from shap.maskers import Image as Masker
 
     wide = round(2 * BLUR * len(pixels))
     explainer = shap.PartitionExplainer(
         lambda some: logits(predictor, some.astype(np.uint8)),
-        shap.maskers.Image(f"blur({wide},{wide})", pixels.shape),
+        Masker(f"blur({wide},{wide})", pixels.shape),
     )
-    values = explainer(pixels[None], max_evals=budget, batch_size=50, silent=True).values[0].sum(-1)
-    fine = Image.fromarray(values.astype(np.float32))
+    explained = explainer(pixels[None], max_evals=budget, batch_size=50, silent=True)
+    assert isinstance(explained, shap.Explanation)  # of one output; there would be a list of several
+    fine = Image.fromarray(np.asarray(explained.values)[0].sum(-1).astype(np.float32))
     return np.asarray(fine.resize((GRID, GRID), Image.Resampling.BOX), dtype=np.float64)
 
 
 def logits(predictor: Predictor, pixels: np.ndarray) -> np.ndarray:
-    """Return the logits of the first look, shape (N,), float64."""
-    return predictor.outputs(pixels).share.sum(axis=(1, 2), dtype=np.float64)
+    """Return the logits of the full view, shape (N,), float64."""
+    return predictor.cascade.runtime.run(pixels).share.sum(axis=(1, 2), dtype=np.float64)
 
 
 def curves(predictor: Predictor, pixels: np.ndarray, values: np.ndarray, sign: int) -> tuple[float, float]:
@@ -100,9 +103,9 @@ def compare(predictor: Predictor, paths: Sequence[Path], stock_every: int) -> No
     wrong, agree, apart = [], [], []
     for number, path in enumerate(paths):
         image = predictor.decode(path)
-        _, looks, bias = look(predictor, image)
-        pixels, generator = looks[0].pixels, np.random.default_rng(number)
-        logit = float(looks[0].share.sum())
+        (answer,) = predictor.cascade.answer([image])
+        pixels, generator = answer.passes[FULL].pixels, np.random.default_rng(number)
+        logit = float(answer.passes[FULL].share.sum(dtype=np.float64))
         ours: dict[int, Explanation] = {}
 
         def explain(budget: int, image: Image.Image = image, ours: dict = ours) -> np.ndarray:
@@ -127,17 +130,22 @@ def compare(predictor: Predictor, paths: Sequence[Path], stock_every: int) -> No
         took = time.perf_counter() - wall, time.process_time() - cpu
         rows["the verdict alone"][number] = (np.nan, np.nan, *took)
         wrong.append(max(abs(each.logit - logit) for each in ours.values()))
-        full, instant = ours[EXPLAIN_BUDGET].values.ravel(), ours[0].values.ravel()
-        agree.append(spearmanr(full, instant).statistic)
+        full, instant = ours[EXPLAIN_BUDGET].values, ours[0].values
+        agree.append(rank_correlation(full, instant))
         if number % 10 == 0:
-            shares = spread(looks[0].share, looks[0].part)
-            other, *_ = shapley(predictor, looks, bias, shares, EXPLAIN_BUDGET, seed=1)
-            apart.append(spearmanr(full, other.ravel()).statistic)
+            game = Game(predictor.cascade, answer, WORKERS)
+            other, *_ = shapley(game, instant, EXPLAIN_BUDGET, seed=1)
+            apart.append(rank_correlation(full, other))
         if number % 10 == 9 or number == len(paths) - 1:
             table(rows)
             print(f"additivity: off by at most {max(wrong):.1e}")
             said = f"instant and full {np.mean(agree):.3f}, full at two seeds {np.mean(apart):.4f}"
             print(f"rank correlation: {said}\n", flush=True)
+
+
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Return Spearman's rank correlation of two maps, -1 to 1."""
+    return float(np.corrcoef(rankdata(one.ravel()), rankdata(other.ravel()))[0, 1])
 
 
 def table(rows: Mapping[str, Mapping[int, tuple[float, ...]]]) -> None:
@@ -190,17 +198,19 @@ def point(predictor: Predictor, boxes: Path, count: int) -> None:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    command_line = parser(__doc__)
+    command_line.add_argument("folder", type=Path, help="folder of groups: cat*, dog, selfie, misc …")
+    command_line.add_argument(
+        "--boxes", type=Path, help="boxes.csv, for the pointing game on people's photos"
     )
-    parser.add_argument("folder", type=Path, help="folder of groups: cat*, dog, selfie, misc …")
-    parser.add_argument("--boxes", type=Path, help="boxes.csv, for the pointing game on people's photos")
-    parser.add_argument("--photos", type=int, default=100)
-    parser.add_argument("--stock-every", type=int, default=2, help="which photos stock SHAP explains as well")
-    options = parser.parse_args()
+    command_line.add_argument("--photos", type=int, default=100, help="how many, half of them cats (100)")
+    command_line.add_argument(
+        "--stock-every", type=int, default=2, help="of so many, stock SHAP explains one (2)"
+    )
+    options = command_line.parse_args()
     warnings.filterwarnings("ignore", module="shap")
     bundle = Bundle.read(Settings.from_env().bundle)
-    once = Predictor(replace(bundle, second_look=None), WORKERS)
+    once = Predictor(replace(bundle, plan=None), WORKERS)
     stock(once, np.zeros((bundle.side, bundle.side, 3), np.uint8), 16)  # compiles what shap compiles
     once.explain(np.zeros((32, 32, 3), np.uint8))
     if options.boxes:

@@ -1,30 +1,34 @@
-"""One photo on one thread: the shipped model against a yardstick, in the same run.
+"""Time of one photo on one thread: the shipped model against a baseline, in the same run.
 
-python -m benchmarks.latency --yardstick ../shared/peers/imagenet_mobilenet_v2_1.0_224_int8.tflite
+python -m benchmarks.latency --baseline ../shared/peers/imagenet_mobilenet_v2_1.0_224_int8.tflite
+
+Of the baseline the bare invoke is measured; of the model that, too ("invoke"), and the time from a decoded
+photo to the answer of its full view ("verdict").
 """
 
-import argparse
 import statistics
 from pathlib import Path
 
+from benchmarks._command_line import parser
+from cat_model.bundle import MODEL
 from cat_model.settings import SHIPPED_BUNDLE
-from export import yardstick
+from export import baseline
 
 
 def main() -> None:
-    """Print medians, tenths and ratios to the yardstick's bare invoke."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--yardstick", type=Path, required=True, help="another uint8 .tflite file")
-    parser.add_argument("--model", type=Path, default=SHIPPED_BUNDLE / "model.tflite")
-    parser.add_argument("--rounds", type=int, default=30)
-    options = parser.parse_args()
-    taken = yardstick.times(options.model.read_bytes(), yardstick.read(options.yardstick), options.rounds)
-    base = statistics.median(taken["yardstick"])
+    """Print medians, tenths and ratios to the baseline's bare invoke."""
+    command_line = parser(__doc__)
+    command_line.add_argument("--baseline", type=Path, required=True, help="another uint8 .tflite file")
+    command_line.add_argument("--model", type=Path, default=SHIPPED_BUNDLE / MODEL, help="the shipped one")
+    command_line.add_argument("--rounds", type=int, default=30, help="turns of ten runs each (30)")
+    options = command_line.parse_args()
+    taken = baseline.times(options.model.read_bytes(), baseline.read(options.baseline), options.rounds)
+    base = statistics.median(taken["baseline"])
     for name, values in taken.items():
         tenth, median = statistics.quantiles(values, n=10), statistics.median(values)
         print(
             f"{name:10} median {median:.2f} ms  (10th {tenth[0]:.2f}, 90th {tenth[-1]:.2f})  "
-            f"{median / base:.3f} × the yardstick"
+            f"{median / base:.3f} × the baseline"
         )
 
 

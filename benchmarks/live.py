@@ -1,4 +1,4 @@
-"""The tab "Live" against the real page: `python -m benchmarks.live [--visitors 1 2] [--cores 1]`.
+"""Frames a second that the tab "Live" answers: `python -m benchmarks.live [--visitors 1 2] [--cores 1]`.
 
 Starts `app.py`, on so many cores if `--cores` is given, and sends it the frames of cameras of 640 × 480
 pixels as a browser does: the next one when the last is answered, but no sooner than the page asks for.
@@ -6,7 +6,6 @@ Prints for each number of visitors the frames a second that each got, p50 and p9
 server's processor time for a frame, which also means something on a busy machine.
 """
 
-import argparse
 import asyncio
 import base64
 import io
@@ -17,15 +16,15 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
 import httpx
 from PIL import Image
 
-from benchmarks.load import opened
-from web.live import EVERY_S
+from benchmarks._command_line import parser
+from benchmarks._process import processor_seconds
+from benchmarks._server import EXAMPLES, opened
+from web.ui.live import EVERY_S
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
 CAMERA = 640, 480
 WARM_UP_S = 3
 FAILURE = "The page did not answer a frame: "
@@ -98,12 +97,6 @@ async def measure(address: str, pid: int, visitors: int, seconds: float) -> None
     )
 
 
-def processor_seconds(pid: int) -> float:
-    """Return the processor time of all threads of a process, in seconds, as Linux's /proc tells it."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 @contextmanager
 def on_cores(count: int | None) -> Iterator[None]:
     """Let what is started within the block run on so many cores; on all if there is no number."""
@@ -117,11 +110,11 @@ def on_cores(count: int | None) -> Iterator[None]:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--visitors", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--cores", type=int, help="cores that the server may use; all unless given")
-    options = parser.parse_args()
+    command_line = parser(__doc__)
+    command_line.add_argument("--visitors", type=int, nargs="+", default=[1, 2])
+    command_line.add_argument("--seconds", type=float, default=20, help="for each number of visitors (20)")
+    command_line.add_argument("--cores", type=int, help="cores that the server may use; all unless given")
+    options = command_line.parse_args()
     settings = {"CAT_WORKERS": options.cores} if options.cores else {}
     with ExitStack() as stack:
         with on_cores(options.cores):

@@ -1,65 +1,71 @@
-"""What larger photos buy and cost: one model's weights, quantised for several input sides.
+"""Size, time and recall at several input sides: one model's weights, quantised for each.
 
-python -m benchmarks.sizes RUN --sides 160 192 224 256 320 --yardstick FILE
+python -m benchmarks.sizes RUN --sides 160 192 224 256 320 --baseline FILE
 
-For each side, of the int8 file at one look: milliseconds from a decoded photo to the verdict on one thread,
-as a multiple of the yardstick's bare invoke too, and the recall on validation and on people's photos where 1,
-2 and 5 % of those without a cat are taken for cats. Neither test nor wild photos are looked at.
+For each side, of the int8 file's full view: milliseconds from a decoded photo to the verdict on one thread,
+as a multiple of the baseline's bare invoke too, and the recall on validation and on people's photos at
+false-positive rates of 1, 2 and 5 %. Neither test nor wild photos are looked at.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from sklearn.metrics import roc_curve
 
+from benchmarks._command_line import parser
 from cat_model.photo import resize
-from export import measure, yardstick
+from export import baseline, evaluate
 from export.convert import CALIBRATION_PHOTOS, convert
-from train import model
-from train.dataset import CHOOSING, TRAIN
+from export.evaluate import Plan
+from train.data.manifest import CHOOSING, TRAIN
+from train.evaluation.metrics import is_cat
+from train.models import heads
 from train.run import MODEL, Run
 
-FALSE = (0.01, 0.02, 0.05)
+RATES = (0.01, 0.02, 0.05)
+"""False-positive rates at which recall is told."""
 
 
 def recalls(probabilities: np.ndarray, cats: np.ndarray) -> list[float]:
-    """Return the recall, 0 to 1, where each share `FALSE` of what is no cat is taken for one, at most.
+    """Return the recall, 0 to 1, at each false-positive rate of RATES, at most.
 
     Args:
         probabilities: shape (N,), 0 to 1.
         cats: shape (N,), bool.
     """
     false, recall, _ = roc_curve(cats, probabilities)
-    return [float(recall[false <= share].max()) for share in FALSE]
+    return [float(recall[false <= share].max()) for share in RATES]
 
 
 def main() -> None:
     """Print a line a side."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="run folder of a finished training")
-    parser.add_argument("--sides", type=int, nargs="+", default=[160, 192, 224, 256, 320])
-    parser.add_argument("--yardstick", type=Path, required=True, help="another uint8 .tflite file")
-    options = parser.parse_args()
-    run, base = Run.read(options.run), yardstick.read(options.yardstick)
-    trained = model.load(run.folder / MODEL)
+    command_line = parser(__doc__)
+    command_line.add_argument("run", type=Path, help="run folder of a finished training")
+    command_line.add_argument("--sides", type=int, nargs="+", default=[160, 192, 224, 256, 320])
+    command_line.add_argument("--baseline", type=Path, required=True, help="another uint8 .tflite file")
+    options = command_line.parse_args()
+    run, base = Run.read(options.run), baseline.read(options.baseline)
+    trained = heads.load(run.folder / MODEL)
     pixels = run.pixels(TRAIN)
     some = np.random.default_rng(run.config.seed).permutation(len(pixels))[:CALIBRATION_PHOTOS]
     for side in options.sides:
         shown = np.stack([resize(Image.fromarray(pixels[each]), side) for each in np.sort(some)])
-        converted = convert(model.at_side(trained, side), shown, run.config.seed)
-        budget = yardstick.measure(converted, base, options.yardstick.name)
+        converted = convert(heads.at_side(trained, side), shown, run.config.seed)
+        budget = baseline.measure(converted, base, options.baseline.name)
         print(
             f"{side} px: {budget.megabytes:.2f} MB, {budget.verdict_ms:.1f} ms, "
-            f"{budget.for_gate()['yardstick.time']:.2f} × the yardstick"
+            f"{budget.for_gate()['baseline.first_view']:.2f} × the baseline"
         )
-        judging = measure.predictor(converted, side, None)
-        for split in CHOOSING:
-            cats = np.array([record.is_cat for record in run.manifest(split)])
-            found = recalls(measure.judge(judging, measure.paths(run, split)), cats)
+        model = evaluate.cascade(converted)
+        for split in filter(run.manifest, CHOOSING):
+            passes = evaluate.record(model, evaluate.paths(run, split), Plan())
+            said = evaluate.answers(passes, evaluate.groups(run, split), Plan())
+            found = recalls(said.quick, is_cat(said.groups))
             told = " / ".join(f"{each:.3f}" for each in found)
-            print(f"  {split}: recall {told} at {' / '.join(f'{each:.0%}' for each in FALSE)} false")
+            print(
+                f"  {split}: recall {told} at {' / '.join(f'{each:.0%}' for each in RATES)} false positives"
+            )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""New models under load: `python -m benchmarks.swaps [--swaps 50] [--visitors 32]`.
+"""Answers that fail while the model is exchanged under load: `python -m benchmarks.swaps [--swaps 50]`.
 
 Starts `app.py` on a copy of the bundle and replaces that copy again and again, by two bundles in turn that
 differ in version and threshold, while visitors upload a photo and wait for the verdict. Prints how many
@@ -17,13 +17,13 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.load import opened
+from benchmarks._command_line import parser
+from benchmarks._server import CAT, opened
 from benchmarks.visitors import Visitor
 from cat_model import bundle
 from cat_model.bundle import MANIFEST, MODEL, Bundle
 from cat_model.settings import SHIPPED_BUNDLE
 
-EXAMPLE = Path(__file__).parents[1] / "examples" / "chelsea.jpg"
 PATIENCE_S = 30
 """A bundle that is not picked up within this ends the benchmark."""
 
@@ -32,13 +32,14 @@ def versions(shipped: Bundle) -> dict[str, dict[str, bytes]]:
     """Return the files of two bundles: of one everything is a cat, of the other nothing."""
     made = {}
     for name, threshold in (("all-cats", 0.0), ("no-cats", 1.0)):
-        manifest = shipped.manifest | {"version": name, "threshold": threshold, "second_look": None}
+        manifest = dict(shipped.manifest) | {"version": name, "threshold": threshold}
+        manifest |= {"second_look": None, "cascade": None}
         manifest["unsure"] = [threshold, threshold]
         made[name] = {MANIFEST: json.dumps(manifest).encode(), MODEL: shipped.model}
     return made
 
 
-def judge(outcome: str, answer: str) -> str:
+def checked(outcome: str, answer: str) -> str:
     """Return the version of a right verdict, "mixed" or what else came."""
     if outcome != "verdict":
         return outcome
@@ -52,7 +53,7 @@ async def visit(address: str, photo: bytes, outcomes: Counter[str], ended: async
     async with Visitor(address) as visitor:
         upload = visitor.upload(photo)
         while not ended.is_set():
-            outcomes[judge(*await visitor.ask(upload))] += 1
+            outcomes[checked(*await visitor.ask(upload))] += 1
 
 
 async def swap(folder: Path, address: str, made: dict[str, dict[str, bytes]], count: int) -> list[float]:
@@ -75,7 +76,7 @@ async def run(
     folder: Path, address: str, made: dict[str, dict[str, bytes]], options: argparse.Namespace
 ) -> int:
     """Let visitors ask while the bundle is replaced; print what came; return 0 if nothing failed."""
-    photo, outcomes, ended = EXAMPLE.read_bytes(), Counter(), asyncio.Event()
+    photo, outcomes, ended = CAT.read_bytes(), Counter(), asyncio.Event()
     asking = [asyncio.create_task(visit(address, photo, outcomes, ended)) for _ in range(options.visitors)]
     took = await swap(folder, address, made, options.swaps)
     ended.set()
@@ -90,13 +91,13 @@ async def run(
 
 def main() -> int:
     """Run the command line; return the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--swaps", type=int, default=50)
-    parser.add_argument("--visitors", type=int, default=32)
-    options = parser.parse_args()
+    command_line = parser(__doc__)
+    command_line.add_argument("--swaps", type=int, default=50, help="how often (50)")
+    command_line.add_argument("--visitors", type=int, default=32, help="how many at once (32)")
+    options = command_line.parse_args()
     made = versions(Bundle.read(SHIPPED_BUNDLE))
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place) / "bundle"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "bundle"
         bundle.write(folder, made["all-cats"])
         with opened(CAT_BUNDLE=folder) as (address, _):
             return asyncio.run(run(folder, address, made, options))

@@ -8,6 +8,9 @@ print(predictor.predict("photo.jpg").probability)
 from cat_model.bundle import Bundle, BundleError
 from cat_model.explain import Explanation
 from cat_model.photo import PhotoError
-from cat_model.predict import Predictor, Verdict, load
+from cat_model.predictor import Predictor, load
+from cat_model.verdict import Verdict
+
+__version__ = "0.1.0"
 
 __all__ = ["Bundle", "BundleError", "Explanation", "PhotoError", "Predictor", "Verdict", "load"]

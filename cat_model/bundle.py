@@ -12,42 +12,22 @@ from pathlib import Path
 from typing import Any
 
 from cat_model import signature
-from cat_model.files import flush_folder, write_durably
-from cat_model.golden import Golden
+from cat_model.atomic import flush_folder, write_durably
+from cat_model.cascade import CascadeError, Tiles, Zooms
+from cat_model.selftest import Recorded
 from cat_model.settings import SHIPPED_BUNDLE
+from cat_model.verdict import Threshold
 
-SCHEMA, WITHOUT_GOLDEN = 2, 1
-"""The schema that is written, and the one before it, whose bundles have no golden pictures and are served as
-they are; a bundle of the present schema without them is refused."""
+SCHEMA, WITHOUT_SELF_TEST = 2, 1
+"""The schema that is written, and the one before it, whose bundles have no self-test and are served as they
+are; a bundle of the present schema without one is refused."""
 MANIFEST = "manifest.json"
 MODEL = "model.tflite"
+CARD = "MODEL_CARD.md"
 
 
 class BundleError(ValueError):
     """A bundle cannot be used; the message names what is missing or differs."""
-
-
-@dataclass(frozen=True)
-class SecondLook:
-    """How the model looks again, at tiles, where a look at the whole photo leaves it in doubt.
-
-    The logit is then `first * logit of the whole + strongest * logit of the strongest tile + bias`.
-
-    Attributes:
-        low: probability of the whole photo from which it looks again, 0 to 1.
-        high: probability from which it does not.
-        tile: share of each side of the photo that a tile takes, above 0 to 1.
-        first: weight of the whole photo's logit.
-        strongest: weight of the strongest tile's logit.
-        bias: summand.
-    """
-
-    low: float
-    high: float
-    tile: float
-    first: float
-    strongest: float
-    bias: float
 
 
 @dataclass(frozen=True)
@@ -62,8 +42,8 @@ class Bundle:
         side: pixels of each side of the model's square input.
         threshold: probability from which a photo counts as a cat, 0 to 1.
         unsure: lower and upper end of the band around the threshold that is called "not sure".
-        second_look: how the model looks again where it is in doubt; None if it never does.
-        golden: what the model answered about golden pictures when it was exported.
+        plan: which passes follow the first one; None for none.
+        recorded: what the model answered in its self-test when it was exported.
     """
 
     folder: Path
@@ -73,8 +53,13 @@ class Bundle:
     side: int
     threshold: float
     unsure: tuple[float, float]
-    second_look: SecondLook | None = None
-    golden: tuple[Golden, ...] = ()
+    plan: Tiles | Zooms | None = None
+    recorded: tuple[Recorded, ...] = ()
+
+    @property
+    def decision(self) -> Threshold:
+        """Where the answer changes."""
+        return Threshold(self.threshold, self.unsure)
 
     @classmethod
     def read(cls, folder: str | os.PathLike[str] = SHIPPED_BUNDLE, public_key: str | None = None) -> "Bundle":
@@ -120,20 +105,20 @@ class Bundle:
 
     @classmethod
     def _verified(cls, folder: Path, model: bytes, manifest: Mapping[str, Any]) -> "Bundle":
-        if manifest["schema"] not in (SCHEMA, WITHOUT_GOLDEN):
+        if manifest["schema"] not in (SCHEMA, WITHOUT_SELF_TEST):
             raise BundleError(
                 f"{folder} has schema {manifest['schema']}; this program reads schemas "
-                f"{WITHOUT_GOLDEN} and {SCHEMA}."
+                f"{WITHOUT_SELF_TEST} and {SCHEMA}."
             )
-        recorded = manifest["model"]
-        if len(model) != recorded["bytes"]:
+        described = manifest["model"]
+        if len(model) != described["bytes"]:
             raise BundleError(
-                f"{folder / MODEL} has {len(model)} bytes; its manifest says {recorded['bytes']}."
+                f"{folder / MODEL} has {len(model)} bytes; its manifest says {described['bytes']}."
             )
         digest = sha256(model)
-        if digest != recorded["sha256"]:
+        if digest != described["sha256"]:
             raise BundleError(
-                f"{folder / MODEL} has sha256 {digest}; its manifest says {recorded['sha256']}."
+                f"{folder / MODEL} has sha256 {digest}; its manifest says {described['sha256']}."
             )
         band, threshold = tuple(manifest["unsure"]), manifest["threshold"]
         if len(band) != 2:
@@ -141,20 +126,24 @@ class Bundle:
         low, high = band
         if not 0 <= low <= threshold <= high <= 1:
             raise BundleError(f"{folder}: threshold {threshold} and band {low} to {high} are out of order.")
-        again = manifest.get("second_look")
-        look = SecondLook(**again) if again else None
-        if look and not 0 <= look.low < look.high <= 1 >= look.tile > 0:
-            raise BundleError(f"{folder}: the second look {look} is out of order.")
-        golden: tuple[Golden, ...] = ()
+        plan: Tiles | Zooms | None = None
+        try:
+            if manifest.get("cascade"):
+                plan = Zooms.from_manifest(manifest["cascade"])
+            elif manifest.get("second_look"):
+                plan = Tiles.from_manifest(manifest["second_look"])
+        except CascadeError as error:
+            raise BundleError(f"{folder}: {error}.") from error
+        recorded: tuple[Recorded, ...] = ()
         if manifest["schema"] == SCHEMA:
-            golden = tuple(
-                Golden(each["picture"], each["probability"], tuple(each["embedding"]))
+            recorded = tuple(
+                Recorded(each["picture"], each["probability"], tuple(each["embedding"]))
                 for each in manifest["golden"]
             )
-            if not golden:
-                raise BundleError(f"{folder / MANIFEST} has no golden pictures.")
+            if not recorded:
+                raise BundleError(f"{folder / MANIFEST} has no recorded answers for the self-test.")
         version, side = manifest["version"], manifest["input"]["side"]
-        return cls(folder, model, manifest, version, side, threshold, band, look, golden)
+        return cls(folder, model, manifest, version, side, threshold, band, plan, recorded)
 
 
 def _content(path: Path) -> bytes | None:

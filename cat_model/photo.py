@@ -4,24 +4,42 @@ Training and serving call the same two functions, `decode` and `resize`, so that
 the pixels it was taught with.
 """
 
+import importlib
 import io
 import os
 import stat
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 from PIL.Image import Transpose
 
-from cat_model.container import ContainerError, first_picture
+from cat_model import heic
+from cat_model.image_container import ContainerError, Contents, first_picture
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "AVIF")
+DECODE_VERSION = 1
+"""Raised by hand whenever `decode` or `resize` gives other pixels: caches of decoded photos go by it.
+
+Not raised when the later pictures of animations that begin blank were first looked at: what a cache has of
+those shows nothing."""
+
 COPIED = ("WEBP", "AVIF")
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif"})
-FORMATS_IN_WORDS = "JPEG, PNG, WebP, GIF, BMP or AVIF"
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".bmp", ".avif", ".heic", ".heif", ".hif"}
+)
+FORMATS_IN_WORDS = "JPEG, PNG, WebP, GIF, BMP, AVIF or HEIC"
+BLANK = 16
+"""A picture is blank whose channels each hold no more than so many levels between darkest and brightest."""
+SCENE_LEAST = 16
+"""An animation so big that the limit allows for fewer pictures is judged by its first: several of its
+pictures at once would fill the memory."""
+SCENE_GAIN = 1.25
+"""By so much a later picture of an animation must have more contrast to be looked at instead."""
 
 Photo = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 """A path, the bytes of an image file, a PIL image, or a HxWx3 uint8 array of RGB pixels."""
@@ -37,6 +55,19 @@ _TURNS: dict[object, Transpose] = {
     8: Transpose.ROTATE_90,
 }
 """What makes a picture upright, by its EXIF orientation."""
+
+
+_READERS = {
+    "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
+    "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
+    "WEBP": ("PIL.WebPImagePlugin", "WebPImageFile"),
+    "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
+    "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
+    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
+}
+"""Pillow's classes by format. `Image.open` would load all it has, and warn of pixels by limits of its own."""
+FORMATS = tuple(_READERS)
+"""What Pillow reads; HEIC comes on top."""
 
 
 class PhotoError(ValueError):
@@ -59,20 +90,25 @@ class Limits:
 
     Attributes:
         file_bytes: bytes of the file.
-        pixels: width times height.
-        pixels_whole: the same of a picture that cannot be decoded at a fraction of its size: all but JPEGs
-            in one pass. What such a one takes of the memory grows with it, by up to 9 bytes a pixel.
-        pixels_copied: the same of WebP and AVIF, whose decoders hold each picture several times at once, in
-            up to 16 bytes a pixel.
+        pixels: width times height of a picture that is decoded at a fraction of its size, as JPEGs in one
+            pass and HEIC in tiles can be; it costs time, but no memory.
+        pixels_plain: the same of a JPEG in one pass, an array or a PIL image, in the size in which it is
+            decoded.
+        pixels_whole: the same of all others. Their memory grows with it, by up to 9 bytes a pixel.
+        pixels_copied: the same of WebP, AVIF and each tile of HEIC, whose decoders hold a picture several
+            times at once, in up to 16 bytes a pixel.
+        pixels_moving: of all pictures of an animation that are looked at because its first one is blank.
         shortest: pixels of the shorter side, at least.
         longest: pixels of the longer side.
-        frames: pictures of an animation, of which only the first is looked at.
+        frames: pictures of an animation.
     """
 
-    file_bytes: int = 20_000_000
-    pixels: int = 100_000_000
+    file_bytes: int = 60_000_000
+    pixels: int = 250_000_000
+    pixels_plain: int = 100_000_000
     pixels_whole: int = 25_000_000
     pixels_copied: int = 16_000_000
+    pixels_moving: int = 80_000_000
     shortest: int = 16
     longest: int = 20_000
     frames: int = 2_000
@@ -81,19 +117,42 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded photo.
+
+    Attributes:
+        image: a new PIL image in mode RGB, upright, without metadata.
+        frame: which picture of an animation it is, 0 for the first.
+    """
+
+    image: Image.Image
+    frame: int = 0
+
+
 def decode(photo: Photo, limits: Limits = DEFAULT_LIMITS, at_least: int | None = None) -> Image.Image:
     """Turn a photo into an upright RGB picture without metadata.
 
-    Animations give their first frame; transparent pixels are laid on white; 16-bit greys are scaled to 8.
+    Animations give their first picture that shows something; transparent pixels are laid on white; 16-bit
+    greys are scaled to 8.
 
     Args:
         photo: a path, the bytes of an image file, a PIL image or a HxWx3 uint8 array.
         limits: what is refused before decoding.
-        at_least: if given, a JPEG may be decoded at a fraction of its size as long as both sides stay at
-            least this many pixels: much faster for big photos.
+        at_least: if given, a JPEG or HEIC may be decoded at a fraction of its size as long as both sides stay
+            at least this many pixels: much faster for big photos.
 
     Returns:
         A new PIL image in mode RGB.
+
+    Raises:
+        PhotoError: with a sentence that says what is wrong with the photo.
+    """
+    return decode_frame(photo, limits, at_least).image
+
+
+def decode_frame(photo: Photo, limits: Limits = DEFAULT_LIMITS, at_least: int | None = None) -> Decoded:
+    """Do what `decode` does, and say which picture of an animation it is.
 
     Raises:
         PhotoError: with a sentence that says what is wrong with the photo.
@@ -103,7 +162,8 @@ def decode(photo: Photo, limits: Limits = DEFAULT_LIMITS, at_least: int | None =
             photo = _from_array(photo)
         if isinstance(photo, Image.Image):
             _check_size(photo.size, limits)
-            return _upright_rgb(photo)
+            _check_pixels(photo.size, min(limits.pixels, limits.pixels_plain), limits)
+            return Decoded(_upright_rgb(photo))
         if isinstance(photo, str | os.PathLike):
             photo = _read_file(Path(photo), limits)
         if not isinstance(photo, bytes):
@@ -112,6 +172,11 @@ def decode(photo: Photo, limits: Limits = DEFAULT_LIMITS, at_least: int | None =
                 "kind",
             )
         return _from_bytes(photo, limits, at_least)
+
+
+def readable() -> tuple[str, ...]:
+    """Return the formats that are read here: what was refused may be a photo where there are more."""
+    return (*FORMATS, "HEIC") if heic.available() else FORMATS
 
 
 def resize(image: Image.Image, side: int, box: tuple[float, float, float, float] | None = None) -> np.ndarray:
@@ -147,29 +212,105 @@ def _read_file(path: Path, limits: Limits) -> bytes:
         raise PhotoError(f"This file cannot be read: {error.strerror or error}.", "missing") from error
 
 
-def _from_bytes(data: bytes, limits: Limits, at_least: int | None) -> Image.Image:
+def _from_bytes(data: bytes, limits: Limits, at_least: int | None) -> Decoded:
     if not data:
         raise PhotoError("This file is empty.", "kind")
     if len(data) > limits.file_bytes:
         raise PhotoError(_too_many_bytes(len(data), limits), "size")
+    if heic.is_heic(data):
+        return Decoded(_from_heic(data, limits, at_least))
     contents = first_picture(data, limits.frames)
-    try:
-        image = Image.open(io.BytesIO(contents.data), formats=FORMATS)
-    except Image.UnidentifiedImageError:
-        raise PhotoError(_what_it_is_instead(data), "kind") from None
-    with image:
+    with _opened(contents.data, contents.form) as image:
         _check_size(image.size, limits)
-        if image.format in COPIED:
-            _check_pixels(image.size, limits.pixels_copied, limits)
-        elif not contents.in_one_pass:
-            _check_pixels(image.size, limits.pixels_whole, limits)
-        if getattr(image, "n_frames", 1) > limits.frames:
+        pictures = max(getattr(image, "n_frames", 1), contents.pictures)
+        if pictures > limits.frames:
             raise PhotoError(
                 f"This animation has more than {limits.frames} pictures; please send one of them.", "build"
             )
+        if not contents.in_one_pass:
+            copied = contents.form in COPIED
+            _check_pixels(image.size, limits.pixels_copied if copied else limits.pixels_whole, limits)
         if at_least is not None:
             image.draft("RGB", (at_least, at_least))
-        return _upright_rgb(image, contents.orientation)
+        _check_pixels(image.size, limits.pixels_plain, limits)
+        first = _upright_rgb(image, contents.orientation)
+    if contents.other:
+        _require_last_scan(contents, at_least, first)
+    if pictures > 1 and _blank(first):
+        return _first_scene(data, first, limits)
+    return Decoded(first)
+
+
+def _from_heic(data: bytes, limits: Limits, at_least: int | None) -> Image.Image:
+    photo = heic.read(data)
+    _check_size(photo.shown, limits)
+    divisor = photo.divisor(at_least)
+    _check_pixels(photo.size, min(limits.pixels, limits.pixels_whole * divisor**2), limits)
+    _check_pixels(photo.tiles[0].size, limits.pixels_copied, limits)
+    image = photo.decode(divisor)
+    plain = photo.orientation == 1 and image.mode == "RGB"
+    return image if plain else _upright_rgb(image, photo.orientation)
+
+
+def _opened(data: bytes, form: str) -> ImageFile.ImageFile:
+    """Open a file of a known format; nothing but its header is read."""
+    if form not in _READERS:
+        raise PhotoError(_what_it_is_instead(data), "kind")
+    module, name = _READERS[form]
+    return getattr(importlib.import_module(module), name)(io.BytesIO(data))
+
+
+def _require_last_scan(contents: Contents, at_least: int | None, picture: Image.Image) -> None:
+    """Refuse a JPEG of several scans that ends within one: then what follows the scan changes the picture.
+
+    Raises:
+        PhotoError: it is cut short.
+    """
+    seen = _digest(picture)
+    with _opened(contents.other, contents.form) as image:
+        if at_least is not None:
+            image.draft("RGB", (at_least, at_least))
+        if _digest(_upright_rgb(image, contents.orientation)) != seen:
+            raise PhotoError(_CUT)
+
+
+def _digest(image: Image.Image) -> int:
+    """Return a checksum of the pixels, taken strip by strip: a copy of them all would fill the memory."""
+    found = 0
+    for top in range(0, image.height, 256):
+        strip = image.crop((0, top, image.width, min(top + 256, image.height)))
+        found = zlib.crc32(strip.tobytes(), found)
+    return found
+
+
+def _blank(image: Image.Image) -> bool:
+    """Return whether a picture is of one colour, or nearly so."""
+    channels = cast("tuple[tuple[int, int], ...]", image.getextrema())
+    return all(brightest - darkest <= BLANK for darkest, brightest in channels)
+
+
+def _first_scene(data: bytes, first: Image.Image, limits: Limits) -> Decoded:
+    """Return the first picture of an animation that shows something; what fades in shows it more and more.
+
+    Args:
+        data: the animation's file.
+        first: the first of them, which is blank.
+        limits: of pixels.
+    """
+    best, found = 0.0, Decoded(first)
+    most = limits.pixels_moving // (first.width * first.height)
+    if most < SCENE_LEAST:
+        return found
+    with suppress(Exception):  # what is cut short or damaged is looked at up to there
+        moving = first_picture(data, limits.frames, moving=True)
+        with _opened(moving.data, moving.form) as image:
+            for number in range(1, min(getattr(image, "n_frames", 1), most)):
+                image.seek(number)
+                picture = _upright_rgb(image, moving.orientation)
+                contrast = float(resize(picture, 32).std())
+                if not _blank(picture) and contrast > SCENE_GAIN * best:
+                    best, found = contrast, Decoded(picture, number)
+    return found
 
 
 @contextmanager
@@ -180,7 +321,7 @@ def _in_words(limits: Limits) -> Iterator[None]:
     except PhotoError:
         raise
     except ContainerError as error:
-        raise PhotoError(str(error), "build") from None
+        raise PhotoError(str(error), "kind" if isinstance(error, heic.DecoderMissing) else "build") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise PhotoError(
             f"This photo has too many pixels; {_pixel_limit(limits.pixels, limits)}.", "size"
@@ -193,9 +334,12 @@ def _in_words(limits: Limits) -> Iterator[None]:
         raise PhotoError(_broken(error)) from error
 
 
+_CUT = "This photo is cut short: a part of the file is missing."
+
+
 def _broken(error: Exception) -> str:
     if "truncated" in str(error).lower():
-        return "This photo is cut short: a part of the file is missing."
+        return _CUT
     return "This photo is damaged: its picture cannot be decoded."
 
 
@@ -218,7 +362,8 @@ def _check_pixels(size: tuple[int, int], pixels: int, limits: Limits) -> None:
 
 def _pixel_limit(pixels: int, limits: Limits) -> str:
     most = f"at most {pixels // 1_000_000} megapixels and {limits.longest} pixels a side can be looked at"
-    return most if pixels == limits.pixels else f"{most} of a file of this kind, more of a plain JPEG"
+    less = pixels < limits.pixels and pixels in (limits.pixels_whole, limits.pixels_copied)
+    return f"{most} of a file of this kind, more of a plain JPEG" if less else most
 
 
 def _too_many_bytes(size: int, limits: Limits) -> str:
@@ -226,25 +371,51 @@ def _too_many_bytes(size: int, limits: Limits) -> str:
     return f"This file has {size / 1e6:.1f} MB; photos of up to {limit} can be looked at."
 
 
+_NO_PHOTOS = {
+    "a PDF document": (b"%PDF",),
+    "a Photoshop file (PSD)": (b"8BPS",),
+    "an icon (ICO)": (b"\0\0\1\0", b"\0\0\2\0"),
+    "a zip archive or an office document": (b"PK\3\4", b"PK\5\6"),
+    "an archive": (b"Rar!", b"7z\xbc\xaf", b"\x1f\x8b\x08", b"\xfd7zXZ"),
+    "a video": (b"\x1aE\xdf\xa3", b"\0\0\1\xba", b"\0\0\1\xb3", b"FLV\1", b"\x30\x26\xb2\x75"),
+    "a sound": (b"ID3", b"OggS", b"fLaC"),
+}
+"""What files begin with that are no photos."""
+_TEXTS = {
+    "an SVG drawing": (b"<svg", b"<!doctype svg"),
+    "a saved web page (HTML)": (b"<!doctype html", b"<html", b"<head", b"<body"),
+    "a PostScript drawing": (b"%!ps",),
+}
+"""The same of texts, in small letters."""
+_NOT_READ = {
+    "a JPEG XL photo": (b"\xff\x0a", b"\0\0\0\x0cJXL "),
+    "a JPEG 2000 photo": (b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),
+    "a TIFF or camera raw picture": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"IIU\0", b"IIRO", b"FUJIFILM"),
+}
+"""What photos begin with whose formats are not read."""
+
+
 def _what_it_is_instead(data: bytes) -> str:
     """Name the kinds of file that people most often send instead of a photo."""
-    head = data[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
-    lower = head.lower()
-    if lower.startswith(b"<svg") or (lower.startswith((b"<?xml", b"<!doctype svg")) and b"<svg" in lower):
-        what = "This is an SVG drawing, not a photo"
-    elif head[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1", b"ftyphevc"):
-        what = "This is a HEIC photo, which cannot be read here"
-    elif head.startswith(b"%PDF"):
-        what = "This is a PDF document, not a photo"
-    elif head.startswith((b"II*\0", b"MM\0*")):
-        what = "This is a TIFF or camera raw picture, which cannot be read here"
-    elif head[4:12] in (b"ftypavif", b"ftypavis"):
-        what = "This AVIF photo is damaged from the very start"
-    elif head[4:8] == b"ftyp" or head.startswith(b"\x1aE\xdf\xa3"):
-        what = "This is a video, not a photo"
+    text = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n").lower()
+    if text.startswith((b"<?xml", b"<!--")):  # of what kind it is stands behind
+        text = next((text[at:] for at in map(text.find, (b"<html", b"<svg")) if at >= 0), text)
+    other = {b"AVI ": "a video", b"WAVE": "a sound"}.get(data[8:12]) if data.startswith(b"RIFF") else None
+    if data[4:8] in (b"ftyp", b"moov", b"mdat", b"wide"):
+        other = "a video"
+    other = other or _begins(data, _NO_PHOTOS) or _begins(text, _TEXTS)
+    not_read = "a TIFF or camera raw picture" if data[4:12] == b"ftypcrx " else _begins(data, _NOT_READ)
+    if not_read:
+        what = f"This is {not_read}, which cannot be read here"
+    elif other:
+        what = f"This is {other}, not a photo"
     else:
         what = "This is not a photo, or its file is damaged from the very start"
     return f"{what}; please send a {FORMATS_IN_WORDS} picture."
+
+
+def _begins(data: bytes, kinds: dict[str, tuple[bytes, ...]]) -> str | None:
+    return next((name for name, beginnings in kinds.items() if data.startswith(beginnings)), None)
 
 
 def _from_array(pixels: np.ndarray) -> Image.Image:
@@ -269,7 +440,8 @@ def _upright_rgb(image: Image.Image, orientation: int | None = None) -> Image.Im
         white = Image.new("RGB", rgba.size, "white")
         white.paste(rgba, mask=rgba)
         return white
-    rgb = upright.convert("RGB")
+    turned = upright is not image and upright.mode == "RGB"
+    rgb = upright if turned else upright.convert("RGB")  # a copy of an RGB picture
     # Pixels only: whatever the file carried beside them stays behind.
     rgb.info = {}
     return rgb

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-OUTPUTS = ("probability", "embedding", "share")
+OUTPUTS, CAT_MAP = ("probability", "embedding", "share"), "cat_map"
+"""The outputs that every model has, and the one that models from before zooms do not have."""
 
 
 class ModelError(ValueError):
@@ -20,12 +21,14 @@ class Outputs:
     Attributes:
         probability: shape (N,), float32, 0 to 1: how likely each photo shows a cat.
         embedding: shape (N, D), float32: pooled features.
-        share: shape (N, H, W), float32: what each cell of the feature map adds to the logit.
+        share: shape (N, H, W), float32: the attribution of each cell; they sum to the logit.
+        cat_map: shape (N, H, W), float32: the logit that each cell shows a cat; None without such an output.
     """
 
     probability: np.ndarray
     embedding: np.ndarray
     share: np.ndarray
+    cat_map: np.ndarray | None = None
 
 
 class Runtime:
@@ -39,7 +42,7 @@ class Runtime:
 
         Args:
             model: the bytes of a .tflite file with a uint8 input of shape (1, side, side, 3) and the
-                outputs `probability`, `embedding` and `share`.
+                outputs `probability`, `embedding`, `share` and perhaps `cat_map`.
             workers: how many batches may run at the same time.
             threads: CPU threads for one batch.
 
@@ -48,6 +51,7 @@ class Runtime:
         """
         first = _Interpreter(model, threads)
         self.side: int = first.side
+        self.has_cat_map: bool = first.has_cat_map
         self._idle: queue.LifoQueue[_Interpreter] = queue.LifoQueue()
         self._idle.put(first)
         for _ in range(workers - 1):
@@ -85,7 +89,7 @@ class _Interpreter:
             raise ModelError(f"This is not a model that can be served: {error}") from error
         if len(inputs) != 1:
             raise ModelError(f"The model takes {len(inputs)} inputs; it must take one, the pixels.")
-        if set(outputs) != set(OUTPUTS):
+        if set(outputs) - {CAT_MAP} != set(OUTPUTS):
             raise ModelError(f"The model's outputs are {sorted(outputs)}; they must be {sorted(OUTPUTS)}.")
         (self._input,) = inputs.values()
         shape, dtype = tuple(map(int, self._input["shape"])), self._input["dtype"]
@@ -93,11 +97,12 @@ class _Interpreter:
             raise ModelError(
                 f"The model takes {shape} of {np.dtype(dtype)}; it must take a square of uint8 RGB pixels."
             )
-        dtypes = {name: str(np.dtype(outputs[name]["dtype"])) for name in OUTPUTS}
+        dtypes = {name: str(np.dtype(details["dtype"])) for name, details in outputs.items()}
         if set(dtypes.values()) != {"float32"}:
             raise ModelError(f"The model's outputs are of the types {dtypes}; all must be float32.")
         self._batch, self.side = shape[:2]
-        self._outputs = {name: outputs[name]["index"] for name in OUTPUTS}
+        self.has_cat_map = CAT_MAP in outputs
+        self._outputs = {name: details["index"] for name, details in outputs.items()}
 
     def run(self, pixels: np.ndarray) -> Outputs:
         count = len(pixels)
@@ -107,11 +112,13 @@ class _Interpreter:
             self._batch = count
         self._tflite.set_tensor(self._input["index"], pixels)
         self._tflite.invoke()
-        probability, embedding, share = (self._tflite.get_tensor(self._outputs[name]) for name in OUTPUTS)
+        said = {name: self._tflite.get_tensor(index) for name, index in self._outputs.items()}
+        maps = said.get(CAT_MAP)
         return Outputs(
-            probability=probability.reshape(count),
-            embedding=embedding.reshape(count, -1),
-            share=share.reshape(share.shape[:3]),
+            probability=said["probability"].reshape(count),
+            embedding=said["embedding"].reshape(count, -1),
+            share=said["share"].reshape(said["share"].shape[:3]),
+            cat_map=None if maps is None else maps.reshape(maps.shape[:3]),
         )
 
 
@@ -119,5 +126,5 @@ def _interpreter_class() -> Any:  # noqa: ANN401 - either of two packages with t
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:  # a small board, where only the runtime's older package is to be had
-        from tflite_runtime.interpreter import Interpreter
+        from tflite_runtime.interpreter import Interpreter  # pyright: ignore[reportMissingImports]
     return Interpreter

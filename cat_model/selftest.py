@@ -1,4 +1,5 @@
-"""Golden pictures: generated, with the model's recorded answers, so that loading can tell the right model.
+"""The self-test: generated pictures with the model's recorded answers, so that loading can tell the right
+model.
 
 A hash says that the file is the one that was exported. These say that it still answers as it did, on this
 machine, in this interpreter. The pictures are made from a number by whole-number arithmetic: every machine
@@ -22,12 +23,12 @@ the same file in three of LiteRT's and TensorFlow's kernels differed by up to 0.
 anew on other photos had embeddings 0.31 to 0.49 away."""
 
 
-class GoldenError(ValueError):
+class SelfTestError(ValueError):
     """A model does not answer as it did when it was exported; the message says what differs."""
 
 
 @dataclass(frozen=True)
-class Golden:
+class Recorded:
     """What the model answered about one picture when it was exported.
 
     Attributes:
@@ -59,7 +60,7 @@ def draw(picture: int, side: int) -> np.ndarray:
     return (both // side**2).astype(np.uint8)[None]
 
 
-def record(model: bytes) -> list[Golden]:
+def record(model: bytes) -> list[Recorded]:
     """Return what a model answers, about those of the candidates whose answers are spread widest.
 
     Raises:
@@ -71,30 +72,32 @@ def record(model: bytes) -> list[Golden]:
     return [answers[round(place)] for place in np.linspace(0, CANDIDATES - 1, PICTURES)]
 
 
-def check(runtime: Runtime, golden: Sequence[Golden]) -> None:
-    """Ask a model about golden pictures.
+def check(runtime: Runtime, recorded_answers: Sequence[Recorded]) -> None:
+    """Ask a model about generated pictures.
 
     Raises:
-        GoldenError: an answer differs from the recorded one by more than rounding explains.
+        SelfTestError: an answer differs from the recorded one by more than rounding explains.
     """
-    for recorded in golden:
+    for recorded in recorded_answers:
         now = _answer(runtime, recorded.picture)
-        where = f"The model does not answer golden picture {recorded.picture} as recorded"
+        where = f"The model does not answer picture {recorded.picture} as recorded"
         # Said this way round, a model that answers "not a number" fails too.
         if not abs(now.probability - recorded.probability) <= PROBABILITY_TOLERANCE:
-            raise GoldenError(f"{where}: {now.probability:.3f} instead of {recorded.probability:.3f}.")
+            raise SelfTestError(f"{where}: {now.probability:.3f} instead of {recorded.probability:.3f}.")
         if len(now.embedding) != len(recorded.embedding):
-            raise GoldenError(f"{where}: {len(now.embedding)} features instead of {len(recorded.embedding)}.")
+            raise SelfTestError(
+                f"{where}: {len(now.embedding)} features instead of {len(recorded.embedding)}."
+            )
         before = np.array(recorded.embedding)
         apart = np.linalg.norm(np.array(now.embedding) - before) / max(float(np.linalg.norm(before)), 1e-9)
         if not apart <= EMBEDDING_TOLERANCE:
-            raise GoldenError(f"{where}: its features are off by {apart:.0%}.")
+            raise SelfTestError(f"{where}: its features are off by {apart:.0%}.")
 
 
-def _answer(runtime: Runtime, picture: int) -> Golden:
+def _answer(runtime: Runtime, picture: int) -> Recorded:
     outputs: Outputs = runtime.run(draw(picture, runtime.side))
     features = outputs.embedding[0]
     chosen = features[:: max(1, len(features) // FEATURES)][:FEATURES]
-    return Golden(
+    return Recorded(
         picture, round(float(outputs.probability[0]), 6), tuple(round(float(value), 5) for value in chosen)
     )

@@ -3,6 +3,8 @@
 import base64
 import binascii
 
+from cat_model import extras
+
 SIGNATURE = "manifest.sig"
 
 
@@ -19,8 +21,10 @@ def check(manifest: bytes, signature: bytes | None, public_key: str) -> None:
         public_key: 32 bytes in base64.
 
     Raises:
-        SignatureError: it is not signed, or not by this key, or the key is no key.
+        SignatureError: it is not signed, or not by this key, or the key is no key; or `cryptography`, which
+            checks it, is missing.
     """
+    _require_cryptography()
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -52,8 +56,9 @@ def sign(manifest: bytes, private_key: bytes) -> tuple[bytes, str]:
         The content of manifest.sig, and the public key as CAT_BUNDLE_PUBLIC_KEY takes it.
 
     Raises:
-        SignatureError: it is no such key.
+        SignatureError: it is no such key, or `cryptography` is missing.
     """
+    _require_cryptography()
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -66,3 +71,10 @@ def sign(manifest: bytes, private_key: bytes) -> tuple[bytes, str]:
         raise SignatureError("The key must be an Ed25519 key in PEM: openssl genpkey -algorithm ed25519.")
     public = base64.b64encode(key.public_key().public_bytes_raw()).decode()
     return base64.b64encode(key.sign(manifest)) + b"\n", public
+
+
+def _require_cryptography() -> None:
+    try:
+        extras.require("cryptography", "signing", "A signature")
+    except extras.MissingExtraError as error:
+        raise SignatureError(str(error)) from None

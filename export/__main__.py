@@ -1,7 +1,7 @@
 """`python -m export --run RUN`: convert, measure, gate, and only then replace the bundle that ships.
 
 `python -m export rollback` brings back the bundle that was replaced last, `sign --key FILE` signs the one
-that is there, `golden` records its answers about golden pictures.
+that is there, `self-test` records the answers of its self-test (`golden` is that command's older name).
 
 Exit code 0 when the model may ship (the bundle was replaced, unless it was a dry run); 1 when the gate
 refused it or it could not be exported: then the bundle is as it was.
@@ -23,25 +23,28 @@ from train.config import TrainError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
-    yardstick = os.environ.get("CAT_YARDSTICK")
+    known = os.environ.get("CAT_BASELINE") or os.environ.get("CAT_YARDSTICK")
     parser = argparse.ArgumentParser(prog="python -m export", description="Export a trained model.")
-    parser.add_argument("command", nargs="?", choices=["rollback", "sign", "golden"], help="instead of --run")
+    parser.add_argument(
+        "command", nargs="?", choices=["rollback", "sign", "self-test", "golden"], help="instead of --run"
+    )
     parser.add_argument("--run", type=Path, help="run folder that `python -m train run` made")
     parser.add_argument("--key", type=Path, help="Ed25519 key in PEM to sign the bundle with")
     parser.add_argument("--bundle", type=Path, default=SHIPPED_BUNDLE, help="bundle folder to replace")
     parser.add_argument("--gate", type=Path, default=RULES, help="TOML file with the gate's rules")
     parser.add_argument(
+        "--baseline",
         "--yardstick",
         type=Path,
-        default=Path(yardstick) if yardstick else None,
-        help="another uint8 .tflite file: size, time and memory are measured against it (CAT_YARDSTICK)",
+        default=Path(known) if known else None,
+        help="another uint8 .tflite file: size, time and memory are measured against it (CAT_BASELINE)",
     )
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--dry-run", action="store_true", help="judge, and leave the bundle as it is")
+    how.add_argument("--dry-run", action="store_true", help="measure and gate, and leave the bundle as it is")
     how.add_argument("--force", metavar="REASON", help="replace the bundle even if the gate refuses")
     options = parser.parse_args(arguments)
     if (options.run is None) == (options.command is None):
-        parser.error("give either --run RUN or one of rollback, sign, golden")
+        parser.error("give either --run RUN or one of rollback, sign, self-test")
     if options.command == "sign" and options.key is None:
         parser.error("sign needs --key FILE")
     if options.command:
@@ -49,20 +52,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # TensorFlow's own start-up notes hide what this program says.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-    from export import publish
+    from export import pipeline
     from export.convert import ExportError
 
-    order = publish.Order(
+    given = pipeline.ExportOptions(
         run=options.run,
         target=options.bundle,
         rules=options.gate,
-        yardstick=options.yardstick,
+        baseline=options.baseline,
         dry_run=options.dry_run,
         force=options.force,
         key=options.key,
     )
     try:
-        return 0 if publish.publish(order) else 1
+        return 0 if pipeline.publish(given) else 1
     except (BundleError, ExportError, GateError, SignatureError, TrainError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -78,7 +81,7 @@ def _shipped(options: argparse.Namespace) -> int:
         elif options.command == "sign":
             print(shipped.sign(options.bundle, options.key))
         else:
-            print(shipped.add_golden(options.bundle))
+            print(shipped.record_self_test(options.bundle))
     except (BundleError, ModelError, SignatureError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

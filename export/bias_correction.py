@@ -1,13 +1,15 @@
-"""What rounding weights to int8 shifts on average is put back before the conversion (bias correction).
+"""Bias correction of int8 weights (M. Nagel et al., 2019): what rounding shifts on average is put back.
 
 A weight's rounding error, times the mean of what it weighs, is a constant. After a ReLU6 means are large, and
-over a hundred channels such constants add up to more than the answer hangs on (M. Nagel et al., Data-Free
-Quantization Through Weight Equalization and Bias Correction, 2019, section 4.2; here the means are measured).
+over a hundred channels such constants add up to more than the answer hangs on (Data-Free Quantization
+Through Weight Equalization and Bias Correction, 2019, section 4.2; here the means are measured).
 """
 
 import keras
 import numpy as np
 from keras import layers
+
+from train.models.heads import SILENT
 
 LEVELS = 127
 """Steps from zero to a channel's largest weight: the converter rounds symmetrically, channel by channel."""
@@ -27,7 +29,7 @@ def corrected(features: keras.Model, inputs: np.ndarray, batch: int) -> keras.Mo
     copy.set_weights(features.get_weights())
     convolutions = [each for each in copy.layers if type(each) in (layers.Conv2D, layers.DepthwiseConv2D)]
     means = {each.name: keras.ops.mean(each.input, axis=(1, 2)) for each in convolutions}
-    measured = keras.Model(copy.inputs[0], means).predict(inputs, batch_size=batch, verbose=0)
+    measured = keras.Model(copy.inputs[0], means).predict(inputs, batch_size=batch, verbose=SILENT)
     for each in convolutions:
         _subtract(each, shift(each, measured[each.name].mean(axis=0)), copy)
     return copy
@@ -52,4 +54,6 @@ def _subtract(convolution: layers.Layer, amount: np.ndarray, network: keras.Mode
     if convolution.use_bias:
         convolution.bias.assign_sub(amount)
     elif following:
-        following[0].moving_mean.assign_add(amount)
+        mean = following[0].moving_mean
+        assert mean is not None  # the layer is built
+        mean.assign_add(amount)

@@ -1,18 +1,19 @@
-"""The champion: the model now shipped and the new one, on the same photos, each at its own threshold."""
+"""Champion against challenger: the shipped model and the new one by McNemar's test on the same photos."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from cat_model.bundle import Bundle, BundleError
-from cat_model.predict import Predictor
-from export import measure
-from export.measure import Answers
+from cat_model.predictor import Predictor
+from export import evaluate
+from export.evaluate import Answers
 from export.reference import Reference
-from train import evaluate
-from train.dataset import TEST, PhotoRecord
+from train.data.manifest import TEST, PhotoRecord
+from train.evaluation import metrics
 from train.run import Run
 
 
@@ -55,17 +56,22 @@ def compare(run: Run, new: Answers, threshold: float, folder: Path) -> Compariso
         return Comparison(None, 0, 0, 0, 1.0, "There is no champion yet: nothing to compare with.")
     try:
         bundle, reference = Bundle.read(folder), Reference.read(folder)
-        probabilities = measure.judge(Predictor(bundle, measure.WORKERS), measure.paths(run, TEST))
+        predict = partial(_probabilities, Predictor(bundle, evaluate.WORKERS))
+        probabilities = np.array(evaluate.in_batches(predict, evaluate.paths(run, TEST)))
     except BundleError as error:
         return Comparison(None, 0, 0, 0, None, f"The champion cannot be compared: {error}")
     counted, note = _counted(run.manifest(TEST), reference)
-    cats = evaluate.is_cat(new.groups)[counted]
+    cats = metrics.is_cat(new.groups)[counted]
     return weigh(
         bundle.version,
         (probabilities[counted] >= bundle.threshold) == cats,
-        (new.probabilities[counted] >= threshold) == cats,
+        (new.quick[counted] >= threshold) == cats,
         note,
     )
+
+
+def _probabilities(champion: Predictor, photos: Sequence[Path]) -> list[float]:
+    return [verdict.probability for verdict in champion.predict_many(photos)]
 
 
 def weigh(version: str, champion: np.ndarray, new: np.ndarray, note: str) -> Comparison:
@@ -79,7 +85,7 @@ def weigh(version: str, champion: np.ndarray, new: np.ndarray, note: str) -> Com
     """
     if not len(new):
         return Comparison(version, 0, 0, 0, None, note)
-    paired = evaluate.mcnemar(champion, new)
+    paired = metrics.mcnemar(champion, new)
     return Comparison(version, len(new), paired.only_b, paired.only_a, paired.p_b_worse, note)
 
 

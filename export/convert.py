@@ -1,4 +1,4 @@
-"""Keras to a full-integer int8 TFLite file: uint8 RGB in, named outputs out."""
+"""Post-training full-integer quantisation: Keras to an int8 TFLite file, uint8 RGB in, named outputs out."""
 
 import tempfile
 from collections.abc import Iterator
@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import keras
 import numpy as np
 
-from export.rounding import corrected
-from train.model import CatModel, outputs
+from export.bias_correction import corrected
+from train.data.dataset import Pixels
+from train.models.heads import CatModel, outputs
 
 CALIBRATION_PHOTOS = 400
 BATCH = 16
@@ -17,7 +18,7 @@ class ExportError(Exception):
     """A model cannot be exported; the message says why."""
 
 
-def convert(model: CatModel, pixels: np.ndarray, seed: int) -> bytes:
+def convert(model: CatModel, pixels: np.ndarray | Pixels, seed: int) -> bytes:
     """Quantise a model to int8 weights and activations.
 
     The normalisation costs nothing at run time: it becomes the scale and zero point of the uint8 input.
@@ -38,7 +39,8 @@ def convert(model: CatModel, pixels: np.ndarray, seed: int) -> bytes:
     photos = _normalised(model, _some(pixels, seed))
     features = corrected(model.features, photos, BATCH)
     normalised = keras.Input(model.served.input_shape[1:], name="photo")
-    served = keras.Model(normalised, outputs(features(normalised), model.head))
+    top, cat_map = features(normalised)
+    served = keras.Model(normalised, outputs(top, cat_map, model.head))
     with tempfile.TemporaryDirectory() as folder:
         served.export(folder, format="tf_saved_model", verbose=False)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
@@ -51,7 +53,7 @@ def convert(model: CatModel, pixels: np.ndarray, seed: int) -> bytes:
     return converted
 
 
-def _some(pixels: np.ndarray, seed: int) -> np.ndarray:
+def _some(pixels: np.ndarray | Pixels, seed: int) -> np.ndarray:
     chosen = np.random.default_rng(seed).permutation(len(pixels))[:CALIBRATION_PHOTOS]
     return pixels[np.sort(chosen)]
 

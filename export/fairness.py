@@ -1,4 +1,4 @@
-"""Whether some kinds of selfies are taken for cats more often than others: false "cat" by source."""
+"""Fairness by slices: the false-positive rate of selfies, by the source that they come from."""
 
 import csv
 from collections.abc import Mapping
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from export.measure import Answers
-from train import evaluate
-from train.dataset import PEOPLE, TEST, WILD
-from train.evaluate import Rate
+from export.evaluate import Answers
+from train.data.manifest import PEOPLE, TEST, WILD
+from train.evaluation import metrics
+from train.evaluation.metrics import Rate
 from train.run import Run
 
 SOURCES = "sources.csv"
@@ -21,10 +21,10 @@ SPLITS = (TEST, PEOPLE, WILD)
 def selfies_by_source(
     run: Run, answers: Mapping[str, Answers], threshold: float
 ) -> dict[str, dict[str, Rate]]:
-    """Return for each split that has them how many selfies of each source were taken for cats.
+    """Return for each split that has them how many selfies of each source were called cats.
 
     Args:
-        run: whose photos were judged.
+        run: whose photos were answered.
         answers: to each split, in the order of its manifest.
         threshold: probability from which a photo counts as a cat.
 
@@ -35,9 +35,9 @@ def selfies_by_source(
     for split in SPLITS:
         if split in answers:
             sources = _sources(run, split)
-            said_cat = answers[split].probabilities >= threshold
+            said_cat = answers[split].quick >= threshold
             rates = {
-                str(name): evaluate.rate(int(said_cat[sources == name].sum()), int((sources == name).sum()))
+                str(name): metrics.rate(int(said_cat[sources == name].sum()), int((sources == name).sum()))
                 for name in np.unique(sources[sources != ""])
             }
             found |= {split: rates} if rates else {}
@@ -47,6 +47,8 @@ def selfies_by_source(
 def _sources(run: Run, split: str) -> np.ndarray:
     """Return shape (N,): the source of each selfie, empty for anything else."""
     root = run.root(split)
+    if root is None:
+        return np.array([""] * len(run.manifest(split)), dtype=object)
     known = _read(root.parent / SOURCES)
     return np.array(
         [

@@ -1,4 +1,4 @@
-"""What a bundle remembers of its photos, for comparing later models on photos new to it."""
+"""The bundle's reference.json: which photos it knows, and the scores that drift is tested against."""
 
 import base64
 import dataclasses
@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Self
 
 from cat_model.bundle import BundleError
-from cat_model.drift import REFERENCE
-from cat_model.traffic import Aggregate
-from train.dataset import TEST, TRAIN, VALIDATION, PhotoRecord
+from cat_model.monitoring.drift import REFERENCE
+from cat_model.monitoring.traffic import Aggregate
+from train.data.manifest import TEST, TRAIN, VALIDATION, PhotoRecord
 
 PREFIX = 4
-"""Bytes kept of each SHA-256: a strange photo is taken for one of 10,000 known ones once in 400,000 times."""
+"""Bytes kept of each SHA-256: an unknown photo passes as one of 10,000 known ones once in 400,000 times."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Reference:
         seen: photos of the splits that training and the choice of epoch and threshold used.
         test: photos of the test split.
         traffic: scores and embeddings of the validation photos, to compare later traffic with; None in a
-            reference that was read, where cat_model/drift.py reads it.
+            reference that was read, where cat_model/monitoring/drift.py reads it.
     """
 
     seen: frozenset[bytes]

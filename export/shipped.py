@@ -1,12 +1,12 @@
-"""What is done to a bundle that is already there: sign it, add golden pictures, bring back the one before."""
+"""Operations on a bundle that is there: sign it, record its self-test, roll it back."""
 
 import dataclasses
 import json
 from pathlib import Path
 
-from cat_model import bundle, golden, signature
+from cat_model import bundle, selftest, signature
 from cat_model.bundle import MANIFEST, MODEL, SCHEMA, Bundle
-from cat_model.predict import Predictor
+from cat_model.predictor import Predictor
 
 
 def roll_back(target: Path) -> str:
@@ -33,19 +33,19 @@ def sign(target: Path, key: Path) -> str:
     return f"{target} ({version}) is signed. Ask for it: CAT_BUNDLE_PUBLIC_KEY={public}"
 
 
-def add_golden(target: Path) -> str:
-    """Record what a bundle's model answers about golden pictures; a signature, which no longer fits, goes.
+def record_self_test(target: Path) -> str:
+    """Record what a bundle's model answers in its self-test; a signature, which no longer fits, goes.
 
     Raises:
         BundleError: it is no valid bundle.
         ModelError: its model cannot be served.
     """
     old = Bundle.read(target)
-    recorded = [dataclasses.asdict(each) for each in golden.record(old.model)]
+    recorded = [dataclasses.asdict(each) for each in selftest.record(old.model)]
     manifest = dict(old.manifest) | {"schema": SCHEMA, "golden": recorded}
     files = _files(old) | {MANIFEST: json.dumps(manifest, indent=1).encode() + b"\n"}
     files.pop(signature.SIGNATURE, None)
-    return f"{target} ({bundle.write(target, files).version}) has {len(recorded)} golden pictures."
+    return f"{target} ({bundle.write(target, files).version}) has a self-test of {len(recorded)} pictures."
 
 
 def _files(old: Bundle) -> dict[str, bytes]:

@@ -1,4 +1,4 @@
-"""The command line: `python -m train check|run|tune|compare|feedback|refresh|drift|fetch|weights`.
+"""The command line: `python -m train check|run|tune|compare|feedback|refresh|drift|fetch`.
 
 Exit code 0 when it is done, 1 with a sentence when it cannot be, 130 when it was stopped by Ctrl-C.
 """
@@ -10,15 +10,21 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cat_model.settings import SHIPPED_BUNDLE
-from train.checks_decisions import DECISIONS
-from train.checks_policy import POLICY
-from train.config import BACKBONES, OPENIMAGES, QUICK, Places, TrainConfig, TrainError, read_config
-
-if TYPE_CHECKING:
-    from train import pipeline
+from train.checks.decisions import DECISIONS
+from train.checks.policy import POLICY
+from train.config import (
+    BACKBONES,
+    QUICK,
+    DataOptions,
+    Paths,
+    TrainConfig,
+    TrainError,
+    TrainOptions,
+    read_config,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    places = Places.from_env()
     parser = argparse.ArgumentParser(prog="python -m train", description="Train the model.")
     commands = parser.add_subparsers(required=True)
 
@@ -48,16 +53,21 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--wild", type=Path, help="folder of groups from other sources, only measured on")
     run.add_argument("--feedback", type=Path, help="feedback set; its reviewed photos are learned from too")
     run.add_argument("--backbone", choices=BACKBONES)
-    run.add_argument("--weights", type=Path, default=places.weights, help="file of the pretrained backbone")
+    run.add_argument("--init", type=Path, help="file of weights to go on from, instead of ImageNet's")
+    run.add_argument(
+        "--init-weight",
+        type=float,
+        help="weight of --init's in the mean with the fine-tuned ones (0)",
+    )
 
     tune = commands.add_parser("tune", help="search for a good configuration; options given are not searched")
-    tune.set_defaults(do=_tune, backbone=None, wild=None)
+    tune.set_defaults(do=_tune, backbone=None, wild=None, init=None, init_weight=None)
     _add_inputs(tune)
     tune.add_argument(
         "--backbones",
         nargs="+",
-        metavar="NAME[=FILE]",
-        help="backbones to choose from, with the files of their weights",
+        choices=BACKBONES,
+        help="backbones to choose from",
     )
     tune.add_argument("--trials", type=int, default=20, help="how many trials there may be (20)")
     tune.add_argument("--hours", type=float, default=12.0, help="no trial begins after so many hours (12)")
@@ -74,17 +84,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_photos(check)
     check.add_argument("--wild", type=Path, help="folder of groups that share no photo with the others")
     check.add_argument("--out", type=Path, default=Path("checks"), help="where the report goes")
-    check.add_argument("--weights", type=Path, default=places.weights, help="file of the pretrained backbone")
     check.add_argument("--backbone", choices=BACKBONES, default=TrainConfig().backbone)
     check.add_argument("--against", type=Path, help="folder of a run, to tell how its photos differ")
 
-    fetch = commands.add_parser("fetch", help="get a public set of photos from the Hugging Face hub")
-    fetch.set_defaults(do=_fetch)
-    fetch.add_argument("--out", type=Path, default=Path("photos"), help="where the folders of groups go")
-    weights = commands.add_parser("weights", help="pretrained weights out of MediaPipe's Objectron package")
-    weights.set_defaults(do=_weights)
-    weights.add_argument("package", type=Path, help="the npm package that train/openimages.py names")
-    weights.add_argument("--out", type=Path, default=Path("mobilenet_v2_openimages.weights.h5"))
+    download = commands.add_parser("fetch", help="get a public set of photos from the Hugging Face hub")
+    download.set_defaults(do=_fetch)
+    download.add_argument("--out", type=Path, default=Path("photos"), help="where the folders of groups go")
     return parser
 
 
@@ -113,7 +118,7 @@ def _add_photos(command: argparse.ArgumentParser) -> None:
     command.add_argument("--photos", type=Path, required=True, help="folder of groups: cat*, dog, selfie …")
     command.add_argument("--people", type=Path, help="folder of groups as people send them, for choosing")
     command.add_argument("--decisions", type=Path, default=DECISIONS, help="CSV of decisions about photos")
-    command.add_argument("--policy", type=Path, default=POLICY, help="TOML file: which findings are errors")
+    command.add_argument("--policy", type=Path, default=POLICY, help="TOML file: which issues are errors")
 
 
 def _add_inputs(command: argparse.ArgumentParser) -> None:
@@ -122,36 +127,40 @@ def _add_inputs(command: argparse.ArgumentParser) -> None:
     command.add_argument("--boxes", type=Path, help="CSV that says where in the photos the cats are")
     command.add_argument("--config", type=Path, help="file that tune wrote; options beside it win")
     command.add_argument("--out", type=Path, default=Path("runs"), help="where run folders go")
+    command.add_argument("--views", type=int, help=f"augmented views in an epoch ({config.views})")
     command.add_argument("--quick", action="store_true", help="a few hundred photos, smaller, two epochs")
     command.add_argument("--override-checks", action="store_true", help="go on whatever the checks find")
     command.add_argument("--side", type=int, help=f"pixels of the model's square input ({config.side})")
     command.add_argument("--epochs", type=int, help=f"epochs of fine-tuning ({config.epochs})")
-    command.add_argument("--seed", type=int, help=f"of whatever is drawn by lot ({config.seed})")
+    command.add_argument(
+        "--learning-rate", type=float, help=f"peak of the backbone's ({config.learning_rate})"
+    )
+    command.add_argument("--seed", type=int, help=f"of whatever is random ({config.seed})")
 
 
 def _check(options: argparse.Namespace, _: str) -> int:
-    from train import checks
+    from train.checks import suite
 
-    folders = checks.folders(options.photos, options.wild, options.people)
-    checked = checks.check(
-        checks.Request(
-            places=folders,
-            decisions=options.decisions,
-            policy=options.policy,
+    data = _data(options)
+    checked = suite.check(
+        suite.CheckOptions(
+            data,
             backbone=options.backbone,
-            weights=options.weights,
-            cache=Places.from_env().cache,
+            cache=Paths.from_env().cache,
             against=options.against,
         )
     )
-    checks.report(checked.verdict, folders, options.out)
-    print(f"{checked.verdict}\nMore: {options.out / checks.PAGE}")
-    return 1 if checked.verdict.errors else 0
+    suite.write_report(checked.report, data.folders, options.out)
+    print(f"{checked.report}\nMore: {options.out / suite.PAGE}")
+    return 1 if checked.report.errors else 0
 
 
 def _changes(options: argparse.Namespace) -> dict[str, Any]:
     """Return the fields of TrainConfig that the options say something of."""
-    given = {name: getattr(options, name) for name in ("backbone", "side", "epochs", "seed")}
+    given = {
+        name: getattr(options, name)
+        for name in ("backbone", "side", "epochs", "views", "learning_rate", "seed", "init_weight")
+    }
     given = {name: value for name, value in given.items() if value is not None}
     return (QUICK if options.quick else {}) | given
 
@@ -161,32 +170,37 @@ def _config(options: argparse.Namespace) -> TrainConfig:
     return TrainConfig(**stored | _changes(options))
 
 
-def _inputs(options: argparse.Namespace, command: str) -> "pipeline.Inputs":
-    from train import pipeline
-
-    photos = options.photos
-    if getattr(options, "feedback", None):
-        from train import feedback_set
-
-        photos = feedback_set.with_photos(photos, options.feedback, options.out)
-    return pipeline.Inputs(
-        photos=photos,
+def _data(options: argparse.Namespace) -> DataOptions:
+    return DataOptions(
+        photos=options.photos,
+        policy=options.policy,
         wild=options.wild,
         people=options.people,
-        boxes=options.boxes,
-        out=options.out,
         decisions=options.decisions,
-        policy=options.policy,
-        override_checks=options.override_checks,
+    )
+
+
+def _train_options(options: argparse.Namespace, command: str) -> TrainOptions:
+    data = _data(options)
+    if getattr(options, "feedback", None):
+        from train.feedback import dataset
+
+        photos = dataset.with_photos(options.photos, options.feedback, options.out)
+        data = dataclasses.replace(data, photos=photos)
+    return TrainOptions(
+        data,
+        out=options.out,
         command=command,
+        boxes=options.boxes,
+        init=options.init,
+        override_checks=options.override_checks,
     )
 
 
 def _run(options: argparse.Namespace, command: str) -> int:
     from train import pipeline
 
-    places = dataclasses.replace(Places.from_env(), weights=options.weights)
-    run = pipeline.run(_inputs(options, command), _config(options), places)
+    run = pipeline.run(_train_options(options, command), _config(options), Paths.from_env())
     print(f"Trained. Next: python -m export --run {run.folder}")
     return 0
 
@@ -194,25 +208,20 @@ def _run(options: argparse.Namespace, command: str) -> int:
 def _tune(options: argparse.Namespace, command: str) -> int:
     from train import tune
 
-    places, base = Places.from_env(), _config(options)
-    named = dict(each.partition("=")[::2] for each in options.backbones or ())
-    backbones = {name: Path(file) if file else None for name, file in named.items()}
-    backbones = backbones or {base.backbone: places.weights}
+    base = _config(options)
     best = tune.search(
-        _inputs(options, command),
+        _train_options(options, command),
         base,
         fixed=tuple(_changes(options)),
-        backbones=backbones,
+        backbones=options.backbones or [base.backbone],
         budget=tune.Budget(options.trials, options.hours),
-        places=places,
+        paths=Paths.from_env(),
     )
-    weights = backbones[read_config(best)["backbone"]]
     given = {
         "--photos": options.photos,
         "--people": options.people,
         "--boxes": options.boxes,
         "--config": best,
-        "--weights": weights,
     }
     given |= {"--decisions": options.decisions, "--policy": options.policy}
     words = [str(word) for pair in given.items() if pair[1] not in (None, DECISIONS, POLICY) for word in pair]
@@ -222,34 +231,35 @@ def _tune(options: argparse.Namespace, command: str) -> int:
 
 
 def _compare(options: argparse.Namespace, _: str) -> int:
-    from train import compare
+    from train.evaluation import compare
 
-    print(compare.compare(*options.runs, options.out))
+    first, second = options.runs
+    print(compare.compare(first, second, options.out))
     return 0
 
 
 def _pull(options: argparse.Namespace, _: str) -> int:
     from cat_model.settings import Settings, SettingsError
-    from train import feedback_set
+    from train.feedback import dataset
 
     try:
-        origin = feedback_set.source(options.source, Settings.from_env())
+        origin = dataset.source(options.source, Settings.from_env())
     except SettingsError as error:
         raise TrainError(str(error)) from error
-    print(f"From {origin.name}. {feedback_set.pull(origin, options.out)}")
+    print(f"From {origin.name}. {dataset.pull(origin, options.out)}")
     print(f"Next: python -m train feedback report {options.out}")
     return 0
 
 
 def _report(options: argparse.Namespace, _: str) -> int:
-    from train import feedback_report
+    from train.feedback import report
 
-    print(feedback_report.write(options.set))
+    print(report.write(options.set))
     return 0
 
 
 def _drift(options: argparse.Namespace, _: str) -> int:
-    from train import drift
+    from train.feedback import drift
 
     found = drift.report(options.traffic, options.bundle, options.out)
     print(f"{found}\nMore: {options.out / drift.PAGE}")
@@ -257,7 +267,7 @@ def _drift(options: argparse.Namespace, _: str) -> int:
 
 
 def _refresh(options: argparse.Namespace, command: str) -> int:
-    from train import refresh
+    from train.feedback import refresh
 
     run = refresh.refresh(options.run, options.feedback, command)
     print(f"Refreshed. Next: python -m export --run {run.folder}")
@@ -265,17 +275,9 @@ def _refresh(options: argparse.Namespace, command: str) -> int:
 
 
 def _fetch(options: argparse.Namespace, _: str) -> int:
-    from train import fetch
+    from train.data import download
 
-    fetch.fetch(options.out)
-    return 0
-
-
-def _weights(options: argparse.Namespace, _: str) -> int:
-    from train import openimages
-
-    openimages.extract(options.package, options.out)
-    print(f"Next: python -m train run --backbone {OPENIMAGES} --weights {options.out} --photos DIR")
+    download.fetch(options.out)
     return 0
 
 

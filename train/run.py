@@ -1,4 +1,4 @@
-"""The run folder: what one training was told and left behind, for going on with it and for export."""
+"""The run folder: one training's configuration, inputs and results, for going on with it and for export."""
 
 import dataclasses
 import json
@@ -8,10 +8,11 @@ from typing import Self
 
 import numpy as np
 
-from cat_model.files import write_durably
-from train import dataset
+from cat_model.atomic import write_durably
 from train.config import TrainConfig, TrainError
-from train.dataset import PEOPLE, WILD, PhotoRecord
+from train.data import dataset, manifest
+from train.data.dataset import Examples, Pixels
+from train.data.manifest import CHOOSING, PEOPLE, TRAIN, WILD, PhotoRecord
 
 RUN, SUMMARY, MODEL = "run.json", "summary.json", "model.keras"
 PATHS = ("photos", "wild", "people", "boxes", "cache")
@@ -70,7 +71,7 @@ class Run:
     def read_unfinished(cls, folder: Path) -> Self:
         """Read a run folder whether or not its run is finished."""
         stored = json.loads((folder / RUN).read_text())
-        stored["config"] = TrainConfig(**stored["config"])
+        stored["config"] = TrainConfig.from_stored(stored["config"])
         for name in PATHS:
             stored[name] = Path(stored[name]) if stored[name] else None
         return cls(folder=folder, **stored)
@@ -86,15 +87,47 @@ class Run:
     def manifest(self, split: str) -> list[PhotoRecord]:
         """Return the photos of one split; "wild" and "people" are empty where none were given."""
         name = f"{split}.csv" if split in (WILD, PEOPLE) else "manifest.csv"
-        return [record for record in dataset.read_manifest(self.folder / name) if record.split == split]
+        return [record for record in manifest.read_manifest(self.folder / name) if record.split == split]
 
     def root(self, split: str) -> Path | None:
         """Return the folder of groups that the photos of a split lie in."""
         return {WILD: self.wild, PEOPLE: self.people}.get(split, self.photos)
 
-    def pixels(self, split: str, side: int | None = None) -> np.ndarray:
-        """Return the photos of one split, shape (N, side, side, 3), uint8; without a side, as served."""
-        return dataset.pixels(self.root(split), self.manifest(split), side or self.config.side, self.cache)
+    def need_root(self, split: str) -> Path:
+        """Return the folder of groups that the photos of a split lie in.
+
+        Raises:
+            TrainError: the run was given no photos of that split.
+        """
+        root = self.root(split)
+        if root is None:
+            raise TrainError(f"{self.folder} was given no photos for {split}.")
+        return root
+
+    def pixels(self, split: str, side: int | None = None) -> Pixels:
+        """Return the photos of one split, `side` pixels a side; without a side, as served.
+
+        Raises:
+            TrainError: the run was given no photos of that split, or one has changed.
+        """
+        root = self.need_root(split)
+        return dataset.pixels(root, self.manifest(split), side or self.config.side, self.cache)
+
+    def examples(self) -> Examples:
+        """Return the photos to learn from, with the boxes of their cats where the run was given them."""
+        records = self.manifest(TRAIN)
+        boxes = dataset.read_boxes(self.boxes) if self.boxes else {}
+        labels = manifest.labels(records).astype(bool)
+        return Examples(
+            self.pixels(TRAIN, dataset.LARGE), labels, dataset.boxes_of(self.photos, records, boxes)
+        )
+
+    def choosing(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the photos that choose the epoch: pixels (N, side, side, 3), uint8, and labels (N,),
+        bool."""
+        splits = [split for split in CHOOSING if self.manifest(split)]
+        pixels = np.concatenate([self.pixels(split)[:] for split in splits])
+        return pixels, np.concatenate([manifest.labels(self.manifest(split)) for split in splits]) > 0
 
 
 def _anywhere(uri: str) -> str:

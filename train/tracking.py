@@ -1,4 +1,4 @@
-"""MLflow: what a run was told, what it did, what it made; and where its code came from."""
+"""Experiment tracking with MLflow: parameters, metrics, artifacts, environment and code commit of a run."""
 
 import dataclasses
 import platform
@@ -93,9 +93,11 @@ class Tracker:
         photo = np.zeros((1, *model.input_shape[1:]), np.uint8)
         answer = {name: np.asarray(value) for name, value in model(photo).items()}
         packages = [f"{name}=={metadata.version(name)}" for name in ("keras", "tensorflow")]
+        from mlflow.keras import log_model
+
         mlflow.set_tracking_uri(self.uri)
         with mlflow.start_run(run_id=self.run_id):
-            mlflow.keras.log_model(
+            log_model(
                 model, name="model", signature=infer_signature(photo, answer), pip_requirements=packages
             )
 

@@ -1,7 +1,7 @@
-"""The search for a good configuration: each trial trains one and is judged on photos it did not learn from.
+"""Hyperparameter search: random trials first, then Bayesian optimisation (J. Snoek et al., 2012).
 
-keras-tuner chooses (by lot first, then by Bayesian optimisation; J. Snoek et al., 2012) and remembers; each
-trial is a run under the search's own in MLflow. Neither test photos nor wild ones are looked at.
+keras-tuner chooses each configuration and keeps the search's state. Each trial is a run under the search's
+own in MLflow, and is scored on validation and people's photos; test and wild photos are not looked at.
 """
 
 import dataclasses
@@ -24,32 +24,33 @@ from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.errors import FatalError
 from keras_tuner.oracles import BayesianOptimizationOracle
 
+from cat_model.atomic import write_durably
 from cat_model.bundle import sha256
-from cat_model.files import write_durably
-from train import answers, evaluate, pipeline, stress
-from train.config import Places, TrainConfig, TrainError
-from train.dataset import PEOPLE, VALIDATION
-from train.model import CatModel
-from train.pipeline import Inputs, Photos
+from train import pipeline
+from train.config import Paths, TrainConfig, TrainError, TrainOptions
+from train.data.manifest import PEOPLE, VALIDATION
+from train.evaluation import metrics, predictions, stress
+from train.models.heads import CatModel
+from train.pipeline import Photos
 from train.run import Run
 from train.tracking import Tracker, tracked
 
 SPACE: Mapping[str, Sequence[float]] = {
-    "side": (128, 160, 192, 224, 256),
-    "taught": (128, 160, 192, 224, 256),
-    "unfrozen": (0.1, 0.2, 0.4, 0.6, 0.8, 1.0),
-    "learning_rate": (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4),
-    "augmentation": (0.25, 0.5, 0.75, 1.0),
-    "dropout": (0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
-    "label_smoothing": (0.0, 0.02, 0.05, 0.1),
+    "side": (192, 224, 256),
+    "learning_rate": (5e-5, 1e-4, 2.5e-4, 5e-4),
+    "head_factor": (1.0, 3.0, 6.0, 10.0),
+    "map_weight": (0.25, 0.5, 1.0),
+    "augmentation": (0.5, 0.75, 1.0),
+    "dropout": (0.0, 0.2, 0.4),
+    "label_smoothing": (0.0, 0.02, 0.05),
 }
 """What is searched besides the backbone: fields of TrainConfig, and the values each may take."""
 PRECISION = 0.99
 RANDOM_TRIALS = 6
-"""After so many finished trials there is enough to learn from; the next ones are not drawn by lot."""
+"""After so many finished trials there is enough to learn from; the next ones are not random."""
 SEARCH, TRIALS, RESULT, BEST = "search.json", "trials", "trial.json", "best.json"
-NOTES = "keras-tuner"
-"""The folder that keras-tuner keeps what it remembers in."""
+STATE = "keras-tuner"
+"""The folder that keras-tuner keeps its state in."""
 
 
 @dataclass(frozen=True)
@@ -93,22 +94,23 @@ class TrialError(TrainError, FatalError):
 
 
 def search(
-    inputs: Inputs,
+    options: TrainOptions,
     base: TrainConfig,
+    *,
     fixed: Sequence[str],
-    backbones: Mapping[str, Path | None],
+    backbones: Sequence[str],
     budget: Budget,
-    places: Places,
+    paths: Paths,
 ) -> Path:
     """Search, or go on with a search that was stopped: a trial that was not finished goes on first.
 
     Args:
-        inputs: the photos, and the folder that the search's own folder is made in; `wild` is not looked at.
+        options: the photos, and the folder that the search's own folder is made in; `wild` is not looked at.
         base: the first trial, and the values of whatever is not searched.
         fixed: names of fields that are not searched.
-        backbones: to choose from, each with the file of its weights (None: by name).
+        backbones: names to choose from, the first one in the first trial.
         budget: when to stop.
-        places: MLflow's store and the cache.
+        paths: MLflow's store and the cache.
 
     Returns:
         The file that `python -m train run --config FILE` trains; it is written anew after each trial.
@@ -116,22 +118,22 @@ def search(
     Raises:
         TrainError: the photos or the weights do not do, or no trial could be finished.
     """
-    inputs = dataclasses.replace(inputs, wild=None)
-    base = dataclasses.replace(base, backbone=next(iter(backbones)))
+    options = dataclasses.replace(options, data=dataclasses.replace(options.data, wild=None))
+    base = dataclasses.replace(base, backbone=backbones[0])
     space = {"backbone": tuple(backbones)} | {name: SPACE[name] for name in SPACE if name not in fixed}
-    photos = pipeline.collect(inputs, base, dataclasses.replace(places, weights=backbones[base.backbone]))
+    photos = pipeline.collect(options, base, paths)
     content = json.dumps([dataclasses.asdict(base), space, photos.fingerprint])
-    folder = inputs.out / f"tune-{sha256(content.encode())[:8]}"
-    with tracked(_tracker(folder, places)) as tracker:
-        tracker.tag("command", inputs.command)
-        trials = dataclasses.replace(inputs, out=folder / TRIALS)
-        train = partial(_train, trials, base, backbones, places, photos, tracker.run_id)
+    folder = options.out / f"tune-{sha256(content.encode())[:8]}"
+    with tracked(_tracker(folder, paths)) as tracker:
+        tracker.tag("command", options.command)
+        trials = dataclasses.replace(options, out=folder / TRIALS)
+        train = partial(_train, options=trials, base=base, paths=paths, photos=photos, parent=tracker.run_id)
         oracle = _Oracle(folder, budget, base, space)
         try:
-            tuner = _Tuner(oracle, train, partial(_write_best, folder, inputs.command, base), folder)
+            tuner = _Tuner(oracle, train, partial(_write_best, folder, options.command, base), folder)
         except (ValueError, RuntimeError) as error:
             raise TrainError(
-                f"The notes in {folder / NOTES} are damaged; delete it: no finished trial is repeated."
+                f"The state in {folder / STATE} is damaged. Delete it: no finished trial is repeated."
             ) from error
         try:
             tuner.search()
@@ -158,11 +160,11 @@ def table(finished: Sequence[Result]) -> pd.DataFrame:
     return pd.DataFrame([row.pop("values") | row for row in rows])
 
 
-def judge(run: Run, cat_model: CatModel) -> tuple[float, float | None]:
+def recalls(run: Run, cat_model: CatModel) -> tuple[float, float | None]:
     """Return recall at precision 0.99 on stressed validation photos, and on people's (None without them)."""
-    ask = partial(answers.ask, run, partial(cat_model.probabilities, batch=run.config.batch))
+    ask = partial(predictions.ask, run, partial(cat_model.probabilities, batch=run.config.batch))
     slices = [ask(VALIDATION, name) for name in stress.SLICES]
-    stressed = evaluate.recall_at_precision(
+    stressed = metrics.recall_at_precision(
         np.concatenate([each.probabilities for each in slices]),
         np.concatenate([each.cats for each in slices]),
         PRECISION,
@@ -170,50 +172,45 @@ def judge(run: Run, cat_model: CatModel) -> tuple[float, float | None]:
     if not run.manifest(PEOPLE):
         return stressed, None
     people = ask(PEOPLE)
-    return stressed, evaluate.recall_at_precision(people.probabilities, people.cats, PRECISION)
+    return stressed, metrics.recall_at_precision(people.probabilities, people.cats, PRECISION)
 
 
-def _tracker(folder: Path, places: Places) -> Tracker:
+def _tracker(folder: Path, paths: Paths) -> Tracker:
     kept = folder / SEARCH
     if kept.exists():
         return Tracker(**json.loads(kept.read_text()))
-    tracker = Tracker.start(places.tracking_uri, folder.name)
+    tracker = Tracker.start(paths.tracking_uri, folder.name)
     write_durably(kept, json.dumps({"uri": tracker.uri, "run_id": tracker.run_id}).encode())
     return tracker
 
 
 def _train(
-    inputs: Inputs,
+    values: Mapping[str, Any],
+    *,
+    options: TrainOptions,
     base: TrainConfig,
-    backbones: Mapping[str, Path | None],
-    places: Places,
+    paths: Paths,
     photos: Photos,
     parent: str,
-    values: Mapping[str, Any],
 ) -> Result:
-    """Train and judge one trial, or go on with it, or return what it came to before."""
+    """Train and score one trial, or go on with it, or return what it came to before."""
     config = dataclasses.replace(base, **values)
-    # Learning at more than the served side is learning at the served side: such trials share one run.
-    config = dataclasses.replace(config, taught=config.learning_side)
-    values = {name: getattr(config, name) for name in values}
-    weights = backbones[config.backbone]
-    run = pipeline.begin(inputs, config, dataclasses.replace(places, weights=weights), photos, parent)
+    run = pipeline.begin(options, config, paths, photos, parent=parent)
     kept = run.folder / RESULT
     if kept.exists():
         return Result(**json.loads(kept.read_text()))
     keras.utils.clear_session()
     started = time.monotonic()
     with tracked(Tracker(run.tracking_uri, run.mlflow_run)) as tracker:
-        cat_model, _ = pipeline.learn(run, weights, tracker)
-        stressed, people = judge(run, cat_model)
+        cat_model, _ = pipeline.learn(run, options.init, tracker)
+        stressed, people = recalls(run, cat_model)
         score = stressed if people is None else (stressed + people) / 2
         seconds = time.monotonic() - started
         result = Result(score, stressed, people, seconds, run.folder.name, run.mlflow_run, values)
         told = {"score": score, "stressed": stressed, "people": people, "seconds": seconds}
         tracker.metrics({name: value for name, value in told.items() if value is not None})
     write_durably(kept, json.dumps(dataclasses.asdict(result)).encode())
-    for state in run.folder.glob("*/state"):  # the optimizer's: only for going on
-        shutil.rmtree(state)
+    shutil.rmtree(run.folder / "state", ignore_errors=True)  # the optimizer's: only for going on
     return result
 
 
@@ -267,7 +264,7 @@ class _Tuner(BaseTuner):
         folder: Path,
     ) -> None:
         self._train, self._after_trial = train, after_trial
-        super().__init__(oracle, directory=str(folder), project_name=NOTES)
+        super().__init__(oracle, directory=str(folder), project_name=STATE)
 
     def run_trial(self, trial: Trial) -> dict[str, float]:
         """Run one trial; keras-tuner calls this."""

@@ -2,20 +2,21 @@
 
 Owen values: Lundberg and Lee 2017 (SHAP); shap.PartitionExplainer, which divides the credit of a block of
 squares among its halves, largest first, as long as the budget lasts. A third of the budget goes there; the
-rest looks for an order of hiding in which the answer goes first (cat_model.removal). Both divide the same
+rest looks for an order of hiding in which the answer goes first (ordering.py). Both divide the same
 logit, and so does what is between them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import shap
 from PIL import Image, ImageFilter
+from shap.maskers import Masker
 
-from cat_model.explain import Look, spread
-from cat_model.predict import Predictor
-from cat_model.removal import contributions, evaluations
+from cat_model.cascade import Answer, Cascade
+from cat_model.explain.grid import GRID, spread
+from cat_model.explain.ordering import contributions, evaluations
 
 BLUR = 1 / 4
 """Radius of the box blur that hides, as a share of the looked-at side: half the side is averaged."""
@@ -37,58 +38,56 @@ TIE = 1e-9
 class Game:
     """The logit of a verdict as a function of the squares of the photo that are not hidden."""
 
-    def __init__(self, predictor: Predictor, looks: Sequence[Look], bias: float, grid: int) -> None:
+    def __init__(self, cascade: Cascade, answer: Answer, workers: int) -> None:
         """Blur what was seen.
 
         Args:
-            predictor: that judged.
-            looks: that the verdict came from; which tile was the strongest is held fixed.
-            bias: summand of the verdict's logit.
-            grid: squares along each side of the photo.
+            cascade: that gave the answer.
+            answer: which zoom or tile was the strongest is held fixed.
+            workers: threads to use.
         """
-        self._predictor, self._looks, self._bias, self._grid = predictor, looks, bias, grid
-        self._sharp = [Image.fromarray(look.pixels) for look in looks]
-        blur = ImageFilter.BoxBlur(BLUR * predictor.bundle.side)
+        self.workers, self.passes = workers, len(answer.counted)
+        self._runtime, self._counted, self._bias = cascade.runtime, answer.counted, answer.combination.bias
+        self._sharp = [Image.fromarray(each.pixels) for each, _ in self._counted]
+        blur = ImageFilter.BoxBlur(BLUR * cascade.side)
         self._blurred = [sharp.filter(blur) for sharp in self._sharp]
 
     def see(self, shown: np.ndarray, pool: ThreadPoolExecutor) -> tuple[np.ndarray, np.ndarray]:
-        """Return the logit for each of N coalitions of squares, and the model's own shares of it.
+        """Return the logit for each of N coalitions of squares, and the model's own attributions of it.
 
         Args:
-            shown: shape (N, grid * grid), bool; False is hidden.
-            pool: threads, as many as the predictor has workers.
+            shown: shape (N, GRID * GRID), bool; False is hidden.
+            pool: as many threads as there are workers.
 
         Returns:
-            Shape (N,), float64, and shape (N, grid * grid), float64: their sum and `bias` is the logit.
+            Shape (N,), float64, and shape (N, GRID * GRID), float64: their sum and `bias` is the logit.
         """
-        pieces = min(self._predictor.workers, len(shown))
+        pieces = min(self.workers, len(shown))
         shares = np.concatenate(list(pool.map(self._some, np.array_split(shown, pieces))))
         return self._bias + shares.sum(axis=1), shares
 
     def _some(self, shown: np.ndarray) -> np.ndarray:
-        masks = [
-            Image.fromarray(one.astype(np.uint8).reshape(self._grid, self._grid) * np.uint8(255))
-            for one in shown
-        ]
-        total = np.zeros((len(shown), self._grid * self._grid))
-        for look, sharp, blurred in zip(self._looks, self._sharp, self._blurred, strict=True):
-            box = tuple(self._grid * edge for edge in look.part)
+        masks = [Image.fromarray(one.astype(np.uint8).reshape(GRID, GRID) * np.uint8(255)) for one in shown]
+        total = np.zeros((len(shown), GRID * GRID))
+        for (seen, weight), sharp, blurred in zip(self._counted, self._sharp, self._blurred, strict=True):
+            left, top, right, bottom = (GRID * edge for edge in seen.part)
+            box = (left, top, right, bottom)
             large = [mask.resize(sharp.size, Image.Resampling.NEAREST, box) for mask in masks]
             pixels = np.stack([np.asarray(Image.composite(sharp, blurred, mask)) for mask in large])
-            shares = self._predictor.outputs(pixels).share.astype(np.float64)
-            total += look.weight * np.array([spread(each, look.part).ravel() for each in shares])
+            shares = self._runtime.run(pixels).share.astype(np.float64)
+            total += weight * np.array([spread(each, seen.part).ravel() for each in shares])
         return total
 
 
-class _Squares(shap.maskers.Masker):
+class _Squares(Masker):
     """Hands coalitions of squares to the model as they are; the game hides the pixels."""
 
     def __init__(self, clustering: np.ndarray) -> None:
         self.clustering = clustering
         self._count = len(clustering) + 1
 
-    def __call__(self, mask: np.ndarray, _: np.ndarray) -> tuple[np.ndarray]:
-        return (mask[None],)
+    def __call__(self, mask: bool | np.ndarray, *_: object) -> tuple[np.ndarray]:
+        return (np.asarray(mask)[None],)
 
     def shape(self, _: np.ndarray) -> tuple[int, int]:
         return 1, self._count
@@ -98,9 +97,7 @@ class _Squares(shap.maskers.Masker):
 
 
 def shapley(
-    predictor: Predictor,
-    looks: Sequence[Look],
-    bias: float,
+    game: Game,
     instant: np.ndarray,
     budget: int,
     on_progress: Callable[[float], None] | None = None,
@@ -109,11 +106,10 @@ def shapley(
     """Explain a logit by what becomes of it when parts of the photo are hidden.
 
     Args:
-        predictor: that judged.
-        looks: that the verdict came from.
-        bias: summand of the verdict's logit.
-        instant: shape (grid, grid), float64: the model's own shares, by which work and rest are divided.
-        budget: evaluations of the model, at least 8; a verdict from two looks takes two for each coalition.
+        game: of the answer.
+        instant: shape (grid, grid), float64: the model's own attributions, by which work and rest are
+            divided.
+        budget: evaluations of the model, at least 8; an answer from two passes takes two for each coalition.
         on_progress: told which part of the work is done, 0 to 1; what it raises ends the work.
         seed: decides between blocks that promise the same.
 
@@ -121,8 +117,7 @@ def shapley(
         The values, shape (grid, grid), float64; the logit of the wholly hidden photo; evaluations spent.
     """
     grid, spent = len(instant), 0
-    coalitions = budget // len(looks)
-    game = Game(predictor, looks, bias, grid)
+    coalitions = budget // game.passes
     # shap would decide ties by numpy's global generator: with these there are none.
     ties = np.random.default_rng(seed).normal(0, TIE, grid * grid)
     clustering = hierarchy(instant)
@@ -137,7 +132,7 @@ def shapley(
             on_progress(min(spent / coalitions, 1.0))
         return seen
 
-    with ThreadPoolExecutor(predictor.workers) as pool:
+    with ThreadPoolExecutor(game.workers) as pool:
         told = shap.PartitionExplainer(
             lambda shown: see(shown)[0] + shown @ ties, _Squares(clustering)
         ).explain_row(
@@ -157,7 +152,7 @@ def shapley(
             full, empty = (base + values.sum(), instant.ravel()), (base, hidden)
             ordered = contributions(see, full, empty, values.ravel(), steps).reshape(instant.shape)
             values = ORDERED * ordered + (1 - ORDERED) * values
-    return values, base, spent * len(looks)
+    return values, base, spent * game.passes
 
 
 def hierarchy(instant: np.ndarray) -> np.ndarray:

@@ -3,7 +3,8 @@
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cat_model.predict import CAT, NOT_A_CAT, Verdict
+from cat_model.cascade import Part
+from cat_model.verdict import CAT, NOT_A_CAT, Verdict
 
 FOR, AGAINST = (230, 97, 1), (33, 102, 172)
 """Orange speaks for a cat, blue against: two colours that people who see few colours tell apart."""
@@ -43,18 +44,21 @@ def heat(values: np.ndarray) -> Image.Image:
     fine = np.asarray(small.resize((FINE * width, FINE * height), Image.Resampling.BICUBIC))
     size = np.clip((np.abs(fine) - FAINT) / (1 - FAINT), 0, 1) ** 0.7
     picture = np.empty((*fine.shape, 4), np.uint8)
-    picture[..., :3] = np.where(fine[..., None] > 0, np.uint8(FOR), np.uint8(AGAINST))
+    picture[..., :3] = np.where(fine[..., None] > 0, np.array(FOR, np.uint8), np.array(AGAINST, np.uint8))
     picture[..., 3] = np.round(255 * DENSEST * size)
     return Image.fromarray(picture)
 
 
-def draw(photo: Image.Image, values: np.ndarray, strength: float = STRENGTH) -> Image.Image:
-    """Draw values over a photo.
+def draw(
+    photo: Image.Image, values: np.ndarray, strength: float = STRENGTH, closer: Part | None = None
+) -> Image.Image:
+    """Draw values over a photo, and a frame around the part that was looked at closer.
 
     Args:
         photo: mode RGB.
         values: shape (H, W), in logits, over the whole photo.
         strength: of the colours, 0 (only the photo) to 1.
+        closer: that part; None for none.
 
     Returns:
         A new picture in mode RGB, at most LONGEST pixels a side.
@@ -64,18 +68,32 @@ def draw(photo: Image.Image, values: np.ndarray, strength: float = STRENGTH) -> 
     colours = heat(values).resize(drawn.size, Image.Resampling.BILINEAR)
     opacity = colours.getchannel("A").point(lambda alpha: alpha * min(max(strength, 0.0), 1.0))
     drawn.paste(colours, mask=opacity)
+    if closer:
+        left, top, right, bottom = closer
+        box = (left * drawn.width, top * drawn.height, right * drawn.width - 1, bottom * drawn.height - 1)
+        pen, line = ImageDraw.Draw(drawn), max(2, round(min(drawn.size) / 160))
+        pen.rounded_rectangle(box, radius=6 * line, outline="black", width=line + 2)
+        pen.rounded_rectangle(box, radius=6 * line, outline="white", width=line)
     return drawn
 
 
 def captioned(drawn: Image.Image, told: str) -> Image.Image:
-    """Return a drawn explanation, mode RGB, with its sentence and what the colours mean below."""
-    size = max(13, drawn.width // 30)
-    gap, font = size // 2, ImageFont.load_default(size)
-    lines = _wrapped(told, font, drawn.width - 2 * gap)
-    step = size + gap
-    whole = Image.new("RGB", (drawn.width, drawn.height + (len(lines) + len(MEANING)) * step + gap), "white")
+    """Return a drawn explanation, mode RGB, above its caption."""
+    below = caption(drawn.width, told)
+    whole = Image.new("RGB", (drawn.width, drawn.height + below.height))
     whole.paste(drawn)
-    pen, y = ImageDraw.Draw(whole), drawn.height + gap
+    whole.paste(below, (0, drawn.height))
+    return whole
+
+
+def caption(width: int, told: str) -> Image.Image:
+    """Draw a sentence and what the colours mean, mode RGB, so many pixels wide."""
+    size = max(13, width // 30)
+    gap, font = size // 2, ImageFont.load_default(size)
+    lines = _wrapped(told, font, width - 2 * gap)
+    step = size + gap
+    drawn = Image.new("RGB", (width, (len(lines) + len(MEANING)) * step + gap), "white")
+    pen, y = ImageDraw.Draw(drawn), gap
     for line in lines:
         pen.text((gap, y), line, "black", font)
         y += step
@@ -83,10 +101,10 @@ def captioned(drawn: Image.Image, told: str) -> Image.Image:
         pen.rectangle((gap, y, gap + size, y + size), colour)
         pen.text((2 * gap + size, y), meaning, "black", font)
         y += step
-    return whole
+    return drawn
 
 
-def _wrapped(told: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+def _wrapped(told: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> list[str]:
     """Return a sentence in lines of at most so many pixels; a longer word has a line of its own."""
     lines = [""]
     for word in told.split():

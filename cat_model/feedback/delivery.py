@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from cat_model.feedback import FeedbackError, Record, Stub, record_key, same
-from cat_model.outbox import Bounds, Outbox
+from cat_model.feedback.outbox import Bounds, Outbox
+from cat_model.feedback.record import FeedbackError, Record, Tombstone, record_key, same
+from cat_model.feedback.stores import Store, StoreError, from_settings
 from cat_model.settings import Settings
-from cat_model.stores import Store, StoreError, from_settings
 
 LOG = logging.getLogger(__name__)
 FIRST_S, LONGEST_S = 1.0, 300.0
@@ -93,7 +93,7 @@ class Delivery:
         """
         if not self._stores:
             return True
-        jobs = {stub.name: partial(self._carry_out, stub) for stub in self._outbox.deletions()}
+        jobs = {tombstone.name: partial(self._carry_out, tombstone) for tombstone in self._outbox.deletions()}
         jobs |= {name: partial(self._send, name) for name in self._outbox.pending() if name not in jobs}
         trouble: str | None = None
         for name in sorted(jobs, key=self._failures.__getitem__):
@@ -113,19 +113,19 @@ class Delivery:
         return True
 
     def _send(self, identity: str) -> None:
-        parcel = self._outbox.read(identity)
-        if parcel is None:
+        item = self._outbox.read(identity)
+        if item is None:
             return
-        record = parcel.record
+        record = item.record
         for store in self._stores:
-            if record.photo_key and parcel.photo is not None:
-                store.put(record.photo_key, parcel.photo)
+            if record.photo_key and item.photo is not None:
+                store.put(record.photo_key, item.photo)
             store.put(record.key, record.to_json())
         self._outbox.delivered(record)
 
-    def _carry_out(self, stub: Stub) -> None:
+    def _carry_out(self, tombstone: Tombstone) -> None:
         for store in self._stores:
-            found = stub if stub.sure else self._ask(store, stub)
+            found = tombstone if tombstone.sure else self._ask(store, tombstone)
             if found is None:
                 continue
             # A note of the deletion stays in the store: a copy of the record that was pulled before goes too.
@@ -134,18 +134,18 @@ class Delivery:
                 store.put(_note_key(found), json.dumps(note, sort_keys=True).encode() + b"\n")
             for key in reversed(found.keys):  # the photo first: the record names it
                 store.delete(key)
-        self._outbox.deletion_done(stub)
+        self._outbox.deletion_done(tombstone)
 
-    def _ask(self, store: Store, stub: Stub) -> Stub | None:
+    def _ask(self, store: Store, tombstone: Tombstone) -> Tombstone | None:
         """Return what a store holds under a code that was not checked here; None if it is wrong."""
-        content = store.get(record_key(stub.id))
+        content = store.get(record_key(tombstone.id))
         try:
             record = Record.from_json(content) if content else None
         except FeedbackError as error:
             raise StoreError(f"{store.name}: {error}") from error
-        if record is None or not same(record.token, stub.token):
+        if record is None or not same(record.token, tombstone.token):
             return None
-        return Stub.of(record)
+        return Tombstone.of(record)
 
     def _report(self, error: str | None) -> None:
         if error != self._last_error:  # a store that is down for a day is one line in the log
@@ -184,5 +184,5 @@ def open_outbox(settings: Settings) -> tuple[Outbox, Delivery]:
     return outbox, Delivery(outbox, stores)
 
 
-def _note_key(stub: Stub) -> str:
-    return f"deleted/{stub.id}.json"
+def _note_key(tombstone: Tombstone) -> str:
+    return f"deleted/{tombstone.id}.json"

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cat_model.feedback import FeedbackError, Flag, Record, Stub, pack, read_receipt, same
-from cat_model.files import write_durably
+from cat_model.atomic import write_durably
+from cat_model.feedback.record import Feedback, FeedbackError, Record, Tombstone, pack, read_receipt, same
 
 LOG = logging.getLogger(__name__)
 FOLDERS = ("records", "photos", "delivered", "deleted")
@@ -37,7 +37,7 @@ class Bounds:
 
 
 @dataclass(frozen=True)
-class Parcel:
+class DeliveryItem:
     """A record that is to be delivered, with the bytes of its photo."""
 
     record: Record
@@ -63,20 +63,20 @@ class Outbox:
         self._lock = threading.RLock()
         self._used: int | None = None
 
-    def add(self, flag: Flag) -> Record:
+    def add(self, said: Feedback) -> Record:
         """Store what a person says of a verdict; it is on the disk when this returns.
 
         Raises:
             FeedbackError: it could not be written (a full or read-only disk, a full outbox, a comment too
                 long); nothing half-written is left.
         """
-        record, photo = pack(flag)
+        record, photo = pack(said)
         with self._lock:
             if self._path("deleted", record.id).exists():
                 raise FeedbackError("This feedback was deleted. Please show the photo again to give it anew.")
             if self._path("records", record.id).exists() or self._path("delivered", record.id).exists():
                 return record
-            files = {} if photo is None else {record.photo_key: photo}
+            files = {} if photo is None or record.photo_key is None else {record.photo_key: photo}
             # The photo first: whoever finds a record also finds the photo that it names.
             files |= {record.key: record.to_json()}
             self._make_room(sum(map(len, files.values())))
@@ -103,18 +103,18 @@ class Outbox:
         """
         identity, token = read_receipt(code)
         with self._lock:
-            stub = self._known(identity)
-            if stub is not None:
-                if not same(stub.token, token):
+            tombstone = self._known(identity)
+            if tombstone is not None:
+                if not same(tombstone.token, token):
                     raise FeedbackError(UNKNOWN)
             elif not self.delivers:
                 raise FeedbackError(UNKNOWN)
             elif len(self._names("deleted")) >= NOTES:
                 raise FeedbackError("Too many deletions are waiting; please try again later.")
             else:
-                stub = Stub(identity, token, None, "", sure=False)
-            self._delete(stub)
-        return stub.sure
+                tombstone = Tombstone(identity, token, None, "", sure=False)
+            self._delete(tombstone)
+        return tombstone.sure
 
     def pending(self) -> list[str]:
         """Return the ids of records that are not delivered yet, the oldest first."""
@@ -124,7 +124,7 @@ class Outbox:
                 found.append((self._path("records", name).stat().st_mtime_ns, name))
         return [name for _, name in sorted(found)]
 
-    def read(self, identity: str) -> Parcel | None:
+    def read(self, identity: str) -> DeliveryItem | None:
         """Return a record and its photo; None where it has been deleted meanwhile.
 
         Raises:
@@ -137,24 +137,24 @@ class Outbox:
             if self._path("records", identity).exists():
                 raise FeedbackError(f"The photo of record {identity} is missing.") from None
             return None
-        return Parcel(record, photo)
+        return DeliveryItem(record, photo)
 
     def delivered(self, record: Record) -> None:
         """Note that every store has confirmed a record; only what deletes it there is kept here."""
         with self._lock:
             if self._path("records", record.id).exists():  # else it was deleted while it was being sent
-                self._write(self._path("delivered", record.id), Stub.of(record).to_json())
-                self._forget(Stub.of(record))
+                self._write(self._path("delivered", record.id), Tombstone.of(record).to_json())
+                self._forget(Tombstone.of(record))
 
-    def deletions(self) -> list[Stub]:
+    def deletions(self) -> list[Tombstone]:
         """Return the deletions that the stores have not confirmed yet."""
-        stubs = (self._read_stub("deleted", name) for name in self._names("deleted"))
-        return [stub for stub in stubs if stub]
+        tombstones = (self._read_stub("deleted", name) for name in self._names("deleted"))
+        return [tombstone for tombstone in tombstones if tombstone]
 
-    def deletion_done(self, stub: Stub) -> None:
+    def deletion_done(self, tombstone: Tombstone) -> None:
         """Note that every store has confirmed a deletion, or that there was nothing to delete."""
         with self._lock:
-            self._remove(self._path("deleted", stub.name))
+            self._remove(self._path("deleted", tombstone.name))
 
     def expire(self) -> None:
         """Delete what is older than `bounds.days`, here and in the stores: so it was promised."""
@@ -162,9 +162,9 @@ class Outbox:
         for folder in ("records", "delivered"):
             for name in self._names(folder):
                 with self._lock:
-                    stub = self._known(name)
-                    if stub and stub.hour and datetime.fromisoformat(stub.hour) < oldest:
-                        self._delete(stub)
+                    tombstone = self._known(name)
+                    if tombstone and tombstone.hour and datetime.fromisoformat(tombstone.hour) < oldest:
+                        self._delete(tombstone)
 
     def recover(self) -> None:
         """Finish what a crash may have left half done; call it before anything else is stored."""
@@ -175,10 +175,10 @@ class Outbox:
 
     def _recover(self) -> None:
         with self._lock:
-            for stub in self.deletions():
-                if stub.sure:
-                    self._remove(self._path("delivered", stub.id))
-                    self._forget(stub)
+            for tombstone in self.deletions():
+                if tombstone.sure:
+                    self._remove(self._path("delivered", tombstone.id))
+                    self._forget(tombstone)
             for name in self._names("delivered"):
                 self._remove(self._path("records", name))
             known = set(self._names("records"))
@@ -198,27 +198,27 @@ class Outbox:
             raise FeedbackError(f"Record {identity} is damaged: its content is not what its name says.")
         return record
 
-    def _known(self, identity: str) -> Stub | None:
+    def _known(self, identity: str) -> Tombstone | None:
         """Return what is known here of a record that is kept, delivered, or about to be deleted."""
         with suppress(FeedbackError, FileNotFoundError, NotADirectoryError):
-            return Stub.of(self._record(identity))
+            return Tombstone.of(self._record(identity))
         return self._read_stub("deleted", identity) or self._read_stub("delivered", identity)
 
-    def _delete(self, stub: Stub) -> None:
+    def _delete(self, tombstone: Tombstone) -> None:
         try:
-            self._write(self._path("deleted", stub.name), stub.to_json())
+            self._write(self._path("deleted", tombstone.name), tombstone.to_json())
         except OSError as error:
             raise FeedbackError(f"The deletion could not be saved: {error.strerror or error}.") from error
-        if stub.sure:
-            self._forget(stub)
-            delivered = self._path("delivered", stub.id)
+        if tombstone.sure:
+            self._forget(tombstone)
+            delivered = self._path("delivered", tombstone.id)
             if not self.delivers and not delivered.exists():
-                self._remove(self._path("deleted", stub.name))  # no store ever had it
+                self._remove(self._path("deleted", tombstone.name))  # no store ever had it
             self._remove(delivered)
 
-    def _forget(self, stub: Stub) -> None:
+    def _forget(self, tombstone: Tombstone) -> None:
         """Remove a record and its photo from the disk."""
-        for key in stub.keys:
+        for key in tombstone.keys:
             self._remove(self.folder / key)
 
     def _make_room(self, size: int) -> None:
@@ -256,9 +256,9 @@ class Outbox:
             with suppress(FileNotFoundError, NotADirectoryError):
                 yield from (self.folder / name).iterdir()
 
-    def _read_stub(self, folder: str, identity: str) -> Stub | None:
+    def _read_stub(self, folder: str, identity: str) -> Tombstone | None:
         try:
-            return Stub(**json.loads(self._path(folder, identity).read_bytes()))
+            return Tombstone(**json.loads(self._path(folder, identity).read_bytes()))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError) as error:

@@ -1,7 +1,7 @@
-"""What a person told us of a verdict: one record a flag, and the receipt code that takes it back.
+"""What a person told us of a verdict: one record an answer, and the receipt code that takes it back.
 
 A record holds what the person agreed to and nothing else: no address, user agent, session or file name, and
-the time only to the hour. Where records are kept is cat_model/outbox.py; how they get elsewhere, delivery.py.
+the time only to the hour. Where records are kept is outbox.py; how they get elsewhere, delivery.py.
 """
 
 import base64
@@ -14,11 +14,12 @@ import re
 import secrets
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from cat_model.predict import Verdict
+from cat_model.verdict import Verdict
 
 SCHEMA = 2
 PHOTO_SIDE = 640
@@ -36,7 +37,7 @@ class FeedbackError(OSError):
 
 
 @dataclass(frozen=True)
-class Flag:
+class Feedback:
     """What a person says of a verdict, as the page hands it over.
 
     Attributes:
@@ -62,7 +63,7 @@ class Flag:
 
 @dataclass(frozen=True)
 class Record:
-    """One flag as it is stored.
+    """One answer as it is stored.
 
     Attributes:
         schema: version of this form.
@@ -142,7 +143,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Stub:
+class Tombstone:
     """What must be known of a record to delete it.
 
     Attributes:
@@ -171,40 +172,40 @@ class Stub:
         return [record_key(self.id), *([photo] if photo else [])]
 
     @classmethod
-    def of(cls, record: Record) -> "Stub":
-        """Return the stub of a record."""
+    def of(cls, record: Record) -> "Tombstone":
+        """Return the tombstone of a record."""
         return cls(record.id, record.token, record.photo, record.hour)
 
     def to_json(self) -> bytes:
-        """Return the stub as one line of JSON."""
+        """Return the tombstone as one line of JSON."""
         return json.dumps(asdict(self), sort_keys=True).encode() + b"\n"
 
 
-def pack(flag: Flag) -> tuple[Record, bytes | None]:
-    """Return a flag as it may be stored: its record, and the bytes of its photo if the person agreed.
+def pack(said: Feedback) -> tuple[Record, bytes | None]:
+    """Return feedback as it may be stored: its record, and the bytes of its photo if the person agreed.
 
     Raises:
         FeedbackError: the comment is too long.
     """
-    comment = " ".join("".join(c if c.isprintable() else " " for c in flag.comment).split())
+    comment = " ".join("".join(c if c.isprintable() else " " for c in said.comment).split())
     if len(comment) > COMMENT_LENGTH:
         raise FeedbackError(f"Your comment has {len(comment)} characters; {COMMENT_LENGTH} can be kept.")
     numbers, photo = None, None
-    if flag.consent in (NUMBERS, PHOTO) and flag.embedding is not None:
-        numbers = base64.b64encode(flag.embedding.astype("<f2").tobytes()).decode()
-    if flag.consent == PHOTO and flag.photo is not None:
-        photo = _keepsake(flag.photo)
+    if said.consent in (NUMBERS, PHOTO) and said.embedding is not None:
+        numbers = base64.b64encode(said.embedding.astype("<f2").tobytes()).decode()
+    if said.consent == PHOTO and said.photo is not None:
+        photo = _keepsake(said.photo)
     record = Record(
         schema=SCHEMA,
-        token=_token(flag.secret),
+        token=_token(said.secret),
         hour=datetime.now(UTC).replace(minute=0, second=0, microsecond=0).isoformat(),
-        model_version=flag.verdict.model_version,
-        bundle_sha256=flag.bundle_sha256,
-        probability=round(flag.verdict.probability, 6),
-        verdict=flag.verdict.label,
-        person_says_cat=flag.person_says_cat,
+        model_version=said.verdict.model_version,
+        bundle_sha256=said.bundle_sha256,
+        probability=round(said.verdict.probability, 6),
+        verdict=said.verdict.label,
+        person_says_cat=said.person_says_cat,
         comment=comment,
-        consent=flag.consent,
+        consent=said.consent,
         embedding=numbers,
         photo=hashlib.sha256(photo).hexdigest() if photo else None,
     )
@@ -252,7 +253,7 @@ def _token(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _fits(value: object, kind: object) -> bool:
+def _fits(value: object, kind: Any) -> bool:  # noqa: ANN401 - a type, or several joined by "|"
     return isinstance(value, int | float if kind is float else kind) and not (
         isinstance(value, bool) and kind is not bool
     )

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
-from cat_model.settings import Settings
+from cat_model import extras
+from cat_model.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -57,6 +58,7 @@ class Store(Protocol):
         Raises:
             StoreError: they could not be listed.
         """
+        ...
 
 
 class S3Store:
@@ -162,13 +164,20 @@ class S3Store:
         return boto3.Session().client("s3", config=config)
 
 
+class _Place(TypedDict):
+    """Where on the hub, as its functions call it."""
+
+    repo_id: str
+    repo_type: str
+
+
 class HubStore:
     """A dataset repository of the Hugging Face hub; the token is had as huggingface_hub has it (HF_TOKEN)."""
 
     def __init__(self, repository: str, api: "HfApi | None" = None) -> None:
         """Name a repository, "OWNER/NAME"; `api` is `HfApi()` unless given."""
         self.name = f"Hugging Face dataset {repository}"
-        self._where = {"repo_id": repository, "repo_type": "dataset"}
+        self._where = _Place(repo_id=repository, repo_type="dataset")
         self._given = api
 
     def put(self, key: str, content: bytes) -> None:
@@ -211,10 +220,10 @@ class HubStore:
         found = self._api.get_paths_info(paths=[key], **self._where)
         if not found:
             return False
-        if found[0].lfs:
-            return found[0].lfs.sha256 == hashlib.sha256(content).hexdigest()
+        if large := getattr(found[0], "lfs", None):  # folders have neither attribute, nor any content
+            return large.sha256 == hashlib.sha256(content).hexdigest()
         blob = b"blob %d\0" % len(content) + content
-        return found[0].blob_id == hashlib.sha1(blob, usedforsecurity=False).hexdigest()
+        return getattr(found[0], "blob_id", None) == hashlib.sha1(blob, usedforsecurity=False).hexdigest()
 
     @cached_property
     def _api(self) -> "HfApi":
@@ -245,8 +254,19 @@ class FolderStore:
 
 
 def from_settings(settings: Settings) -> list[Store]:
-    """Return the stores that the settings name; nothing is asked of them yet."""
+    """Return the stores that the settings name; nothing is asked of them yet.
+
+    Raises:
+        SettingsError: a store is named whose package is not installed.
+    """
     stores: list[Store] = []
+    try:
+        if settings.s3_bucket:
+            extras.require("boto3", "s3", "CAT_S3_BUCKET")
+        if settings.hf_dataset:
+            extras.require("huggingface_hub", "hub", "CAT_HF_DATASET")
+    except extras.MissingExtraError as error:
+        raise SettingsError(str(error)) from None
     if settings.s3_bucket:
         names = settings.s3_bucket, settings.s3_prefix, settings.s3_sse, settings.s3_kms_key
         stores.append(S3Store(*names))

@@ -1,4 +1,7 @@
-"""Have the photos that people send become others than those the model was chosen on? From counts alone."""
+"""Data drift: do people's photos still look like the validation photos? Statistical tests on counts alone.
+
+Population stability index and Kolmogorov-Smirnov distance of the scores, Welch's test on the embeddings.
+"""
 
 import json
 import math
@@ -8,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cat_model.traffic import Aggregate
+from cat_model.monitoring.traffic import Aggregate
 
 REFERENCE = "reference.json"
 WINDOW = 5
@@ -26,13 +29,13 @@ class DriftError(ValueError):
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One comparison.
+class DriftTest:
+    """The result of one statistical test.
 
     Attributes:
-        name: what is compared, in words.
-        found: the figure.
-        limit: from which it is an alarm.
+        name: the statistic, in words.
+        found: its value.
+        limit: above which it is an alarm.
     """
 
     name: str
@@ -47,26 +50,28 @@ class Finding:
 
 @dataclass(frozen=True)
 class Drift:
-    """What the comparison of a window with the reference found."""
+    """The results of all tests of a window against the reference."""
 
     window: Aggregate
     reference: Aggregate
-    findings: tuple[Finding, ...]
+    tests: tuple[DriftTest, ...]
 
     @property
     def alarm(self) -> bool:
-        """Whether any finding is an alarm."""
-        return any(finding.alarm for finding in self.findings)
+        """Whether any test raises an alarm."""
+        return any(test.alarm for test in self.tests)
 
     def __str__(self) -> str:
-        """Return a line for each finding, and the verdict."""
+        """Return a line for each test, and the conclusion."""
         lines = [
             f"{each.name}: {each.found:.3f}, alarm above {each.limit:.3f}{'  ALARM' if each.alarm else ''}"
-            for each in self.findings
+            for each in self.tests
         ]
         photos = f"{self.window.photos} photos against {self.reference.photos} of the reference."
-        verdict = "The photos are others than those the model was chosen on." if self.alarm else "No alarm."
-        return "\n".join([photos, *lines, verdict])
+        conclusion = (
+            "The photos are others than those the model was chosen on." if self.alarm else "No alarm."
+        )
+        return "\n".join([photos, *lines, conclusion])
 
 
 def read_reference(bundle: Path) -> Aggregate:
@@ -92,8 +97,8 @@ def read_reference(bundle: Path) -> Aggregate:
         raise DriftError(f"{path} is damaged: {error!r}.") from error
 
 
-def judge(blocks: Sequence[Aggregate], reference: Aggregate) -> Drift:
-    """Compare the last blocks with the reference.
+def compare(blocks: Sequence[Aggregate], reference: Aggregate) -> Drift:
+    """Test the last blocks of traffic for drift from the reference.
 
     - Population stability index of the scores; what chance makes it once in 1 / ALPHA times is no alarm,
       however large (B. Yurdakul, 2018).
@@ -110,14 +115,14 @@ def judge(blocks: Sequence[Aggregate], reference: Aggregate) -> Drift:
     chance = 1 / window.photos + 1 / reference.photos
     quantile = _chi_squared(len(here) - 1, ALPHA)
     distance = np.abs(np.cumsum(here) / here.sum() - np.cumsum(there) / there.sum()).max()
-    findings = (
-        Finding("population stability index of the scores", _psi(here, there), max(PSI, quantile * chance)),
-        Finding("Kolmogorov-Smirnov distance of the scores", float(distance),
-                math.sqrt(-math.log(ALPHA / 2) / 2 * chance)),
-        Finding("farthest mean of the embeddings", float(_farthest(window, reference)),
-                _normal(ALPHA / 2 / len(window.sums))),
+    tests = (
+        DriftTest("population stability index of the scores", _psi(here, there), max(PSI, quantile * chance)),
+        DriftTest("Kolmogorov-Smirnov distance of the scores", float(distance),
+                  math.sqrt(-math.log(ALPHA / 2) / 2 * chance)),
+        DriftTest("farthest mean of the embeddings", float(_farthest(window, reference)),
+                  _normal(ALPHA / 2 / len(window.sums))),
     )  # fmt: skip
-    return Drift(window, reference, findings)
+    return Drift(window, reference, tests)
 
 
 def _psi(here: np.ndarray, there: np.ndarray) -> float:

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from cat_model.files import write_durably
-from cat_model.predict import Verdict
+from cat_model.atomic import write_durably
+from cat_model.verdict import Verdict
 
 LOG = logging.getLogger(__name__)
 BLOCK, KEPT = 100, 50

@@ -1,14 +1,15 @@
-"""How far photos have moved from those of an earlier run: a profile of each, and the distances between."""
+"""Data drift between two runs' photos: a profile of each, and two-sample Kolmogorov-Smirnov distances."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import ks_2samp
 
-from train.checks_policy import Finding, Policy
-from train.looks import Look
+from train.checks.policy import Issue, Policy
+from train.data.scan import ScannedPhoto
 
 QUANTILES = np.linspace(0, 1, 101)
 DIRECTIONS = 8
@@ -19,7 +20,7 @@ CHANCE = 1.36
 
 @dataclass(frozen=True)
 class Profile:
-    """What is remembered of a run's photos.
+    """Statistics of a run's photos.
 
     Attributes:
         embedder: name of what made the embeddings; others cannot be compared.
@@ -34,30 +35,36 @@ class Profile:
     quantiles: Mapping[str, Sequence[float]]
 
 
-def profile(looks: Sequence[Look], features: np.ndarray, embedder: str) -> Profile:
+def profile(scanned: Sequence[ScannedPhoto], features: np.ndarray, embedder: str) -> Profile:
     """Describe photos by their sizes, light, sharpness, groups and embeddings (N, C)."""
     directions = np.random.default_rng(0).normal(size=(features.shape[1], DIRECTIONS))
     projected = features @ (directions / np.linalg.norm(directions, axis=0))
     numbers = {
-        "width": [look.record.width for look in looks],
-        "height": [look.record.height for look in looks],
-        "file size": [look.record.bytes for look in looks],
-        "brightness": [look.measures["brightness"] for look in looks],
-        "sharpness": [look.measures["blurriness"] for look in looks],
+        "width": [photo.record.width for photo in scanned],
+        "height": [photo.record.height for photo in scanned],
+        "file size": [photo.record.bytes for photo in scanned],
+        "brightness": [photo.measures["brightness"] for photo in scanned],
+        "sharpness": [photo.measures["blurriness"] for photo in scanned],
     } | {f"embedding {index + 1}": column for index, column in enumerate(projected.T)}
     return Profile(
         embedder=embedder,
-        photos=len(looks),
-        groups=dict(sorted(Counter(look.record.group for look in looks).items())),
+        photos=len(scanned),
+        groups=dict(sorted(Counter(photo.record.group for photo in scanned).items())),
         quantiles={name: np.quantile(values, QUANTILES).tolist() for name, values in numbers.items()},
     )
 
 
-def drift(new: Profile, old: Profile, policy: Policy) -> list[Finding]:
+def _kolmogorov_smirnov(one: Sequence[float], other: Sequence[float]) -> float:
+    """Return the two-sample Kolmogorov-Smirnov distance, 0 to 1."""
+    result: Any = ks_2samp(one, other)  # SciPy makes the result's class when it is called
+    return float(result.statistic)
+
+
+def drift(new: Profile, old: Profile, policy: Policy) -> list[Issue]:
     """List what differs: numbers by their Kolmogorov-Smirnov distance, group shares by total variation."""
     far = policy.rules["drift"]["farthest"] + CHANCE * np.sqrt(1 / new.photos + 1 / old.photos)
     distances = {
-        name: float(ks_2samp(values, old.quantiles[name]).statistic)
+        name: _kolmogorov_smirnov(values, old.quantiles[name])
         for name, values in new.quantiles.items()
         if name in old.quantiles and (new.embedder == old.embedder or not name.startswith("embedding"))
     }
@@ -66,7 +73,7 @@ def drift(new: Profile, old: Profile, policy: Policy) -> list[Finding]:
         for group in {*new.groups, *old.groups}
     )
     return [
-        Finding("drift", name, "", 1 - distance, f"distance {distance:.2f}; up to {far:.2f} is tolerated")
+        Issue("drift", name, "", 1 - distance, f"distance {distance:.2f}; up to {far:.2f} is tolerated")
         for name, distance in distances.items()
         if distance > far
     ]

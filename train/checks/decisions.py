@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from train.config import TrainError
-from train.looks import Look, PhotoRecord, Refusal
+from train.data.scan import PhotoRecord, Refusal, ScannedPhoto
 
 DECISIONS = Path(__file__).with_name("decisions.csv")
 """What was decided about the photos that the shipped model was trained on."""
@@ -59,10 +59,10 @@ class Decisions:
         """Return the unusable files that nobody decided to leave out."""
         return [refusal for refusal in refusals if self._decision(refusal.sha256) != DROP]
 
-    def apply(self, looks: Iterable[Look]) -> list[Look]:
+    def apply(self, scanned: Iterable[ScannedPhoto]) -> list[ScannedPhoto]:
         """Return the photos without the dropped ones, and the relabelled ones in their new groups."""
-        kept = [look for look in looks if self._decision(look.record.sha256) != DROP]
-        return [self._relabelled(look) for look in kept]
+        kept = [photo for photo in scanned if self._decision(photo.record.sha256) != DROP]
+        return [self._relabelled(photo) for photo in kept]
 
     def kept(self, records: Iterable[PhotoRecord]) -> set[str]:
         """Return the hashes of photos that a person looked at and found good as they are.
@@ -88,11 +88,11 @@ class Decisions:
         found = self.by_hash.get(sha256)
         return found.decision if found else ""
 
-    def _relabelled(self, look: Look) -> Look:
-        found = self.by_hash.get(look.record.sha256)
+    def _relabelled(self, photo: ScannedPhoto) -> ScannedPhoto:
+        found = self.by_hash.get(photo.record.sha256)
         if found is None or found.decision != RELABEL:
-            return look
-        return dataclasses.replace(look, record=dataclasses.replace(look.record, group=found.group))
+            return photo
+        return dataclasses.replace(photo, record=dataclasses.replace(photo.record, group=found.group))
 
 
 def read_decisions(path: Path) -> Decisions:

@@ -1,20 +1,21 @@
-"""Photos that are probably in the wrong group: cleanlab on cross-validated answers from frozen features."""
+"""Label errors by confident learning (C. Northcutt et al., 2021): cleanlab on frozen features.
 
-from collections.abc import Callable, Sequence
+Only "cat" and "no cat" are told apart: the other groups may overlap, and the model never tells them apart.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 import cat_model
-from cat_model import photo as photo_module
-from cat_model.bundle import sha256
-from cat_model.photo import decode, resize
-from train.checks_photos import PHOTOS
-from train.checks_policy import Finding
-from train.config import TrainError
-from train.looks import PhotoRecord, in_threads
-from train.memo import Memo, key
+from cat_model.photo import DECODE_VERSION, decode, resize
+from train.checks.images import PHOTOS
+from train.checks.policy import Issue
+from train.config import TrainConfig, find_backbone
+from train.data.cache import Cache, key
+from train.data.scan import PhotoRecord, in_threads
 
 SIDE = 224
 """Pixels of each side of the photos that a pretrained backbone is shown."""
@@ -39,34 +40,29 @@ class Embedder:
     start: Callable[[], Callable[[np.ndarray], np.ndarray]]
 
 
-def embedder(backbone: str, weights: Path | None) -> Embedder:
-    """Return the pretrained backbone where its file is given, or else the model that is shipped.
+def embedder(backbone: str) -> Embedder:
+    """Return the pretrained backbone, which has never seen the labels that are checked.
 
-    The backbone has never seen the labels that are doubted; the shipped model may know a few by heart.
-
-    Raises:
-        TrainError: the weights cannot be read.
+    Without one (the tiny backbone is not pretrained) it is the shipped model, which may know a few by heart.
     """
-    if weights is None:
+    found = find_backbone(backbone)
+    if found.variant is None:
         shipped = cat_model.load()
 
         def embed(pixels: np.ndarray) -> np.ndarray:
             batches = np.array_split(pixels, max(1, len(pixels) // BATCH))
-            return np.concatenate([shipped.outputs(batch).embedding for batch in batches])
+            return np.concatenate([shipped.cascade.runtime.run(batch).embedding for batch in batches])
 
         return Embedder(f"shipped model {shipped.bundle.version}", shipped.bundle.side, lambda: embed)
-    try:
-        digest = sha256(weights.read_bytes())
-    except OSError as error:
-        raise TrainError(f"The weights in {weights} cannot be read: {error.strerror}.") from error
 
     def start() -> Callable[[np.ndarray], np.ndarray]:
-        from train import model
+        from train.models import heads
 
-        built = model.build(backbone, SIDE, weights)
-        return lambda pixels: built.embed(pixels, BATCH)
+        built, _ = heads.build(TrainConfig(backbone=backbone, side=SIDE))
+        # Without the last entry, the cat map's: its head is untrained.
+        return lambda pixels: built.embed(pixels, BATCH)[:, :-1]
 
-    return Embedder(f"{backbone} {digest[:16]}", SIDE, start)
+    return Embedder(f"{backbone} {found.weights}", SIDE, start)
 
 
 def embeddings(root: Path, records: Sequence[PhotoRecord], frozen: Embedder, cache: Path) -> np.ndarray:
@@ -75,26 +71,33 @@ def embeddings(root: Path, records: Sequence[PhotoRecord], frozen: Embedder, cac
     Returns:
         Shape (N, C), float32.
     """
-    memo, code = Memo(cache), key(photo_module, frozen.name)
+    table, code = Cache(cache), key(DECODE_VERSION, frozen.name)
     keys = [f"embedding {code} {record.sha256}" for record in records]
-    kept = memo.get(keys)
+    kept = table.get(keys)
     new = {k: record for k, record in zip(keys, records, strict=True) if k not in kept}
-    embed = frozen.start() if new else None
-    while new:
-        chunk = [new.popitem() for _ in range(min(CHUNK, len(new)))]
+    if new:
+        kept |= _embed(root, new, frozen, table)
+    return np.stack([np.frombuffer(kept[k], np.float16) for k in keys]).astype(np.float32)
+
+
+def _embed(root: Path, new: Mapping[str, PhotoRecord], frozen: Embedder, table: Cache) -> dict[str, bytes]:
+    """Embed photos by their keys; each chunk is kept as soon as it is done."""
+    embed, left, done = frozen.start(), dict(new), {}
+    while left:
+        chunk = [left.popitem() for _ in range(min(CHUNK, len(left)))]
         paths = [root / record.path for _, record in chunk]
         shown = in_threads(lambda path: resize(decode(path), frozen.side), paths, "resizing photos")
         features = embed(np.stack(shown)).reshape(len(chunk), -1).astype(np.float16)
         fresh = {k: row.tobytes() for (k, _), row in zip(chunk, features, strict=True)}
-        memo.put(fresh)
-        kept |= fresh
-    return np.stack([np.frombuffer(kept[k], np.float16) for k in keys]).astype(np.float32)
+        table.put(fresh)
+        done |= fresh
+    return done
 
 
-def suspects(records: Sequence[PhotoRecord], features: np.ndarray) -> list[Finding]:
-    """List photos whose features look like another group's, the least likely label first.
+def suspects(records: Sequence[PhotoRecord], features: np.ndarray) -> list[Issue]:
+    """List photos whose features speak against their label, cat or no cat, the least likely label first.
 
-    Each photo is judged by a model that has seen neither it nor its near-duplicates (confident learning,
+    Each photo is predicted by a model that has seen neither it nor its near-duplicates (confident learning,
     C. Northcutt et al., 2021, through cleanlab).
 
     Args:
@@ -102,7 +105,7 @@ def suspects(records: Sequence[PhotoRecord], features: np.ndarray) -> list[Findi
         features: shape (N, C).
 
     Returns:
-        The findings; none where a group has too few families to be cross-validated.
+        The issues; none where a group has too few families to be cross-validated.
     """
     from cleanlab.filter import find_label_issues
     from cleanlab.rank import get_label_quality_scores
@@ -111,26 +114,29 @@ def suspects(records: Sequence[PhotoRecord], features: np.ndarray) -> list[Findi
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    names, given = np.unique([record.group for record in records], return_inverse=True)
+    given = np.array([record.is_cat for record in records]).astype(int)
     families = [record.family for record in records]
     if not enough(records):
         return []
-    probabilities = cross_val_predict(
-        make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=200)),
-        features,
-        given,
-        groups=families,
-        cv=StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0),
-        method="predict_proba",
+    probabilities = np.asarray(
+        cross_val_predict(
+            make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, max_iter=200)),
+            features,
+            given,
+            groups=families,
+            cv=StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0),
+            method="predict_proba",
+        )
     )
     quality = get_label_quality_scores(given, probabilities)
     issues = find_label_issues(given, probabilities, filter_by="predicted_neq_given", n_jobs=1)
     found = []
-    for index in np.flatnonzero(issues):
+    for index in np.flatnonzero(issues).tolist():
         record, best = records[index], probabilities[index].argmax()
-        note = f"in {record.group}; looks like {names[best]} ({probabilities[index, best]:.2f})"
+        shown = "a cat" if best else "no cat"
+        note = f"in {record.group}; looks like {shown} ({probabilities[index, best]:.2f})"
         path = f"{PHOTOS}/{record.path}"
-        found.append(Finding("label", path, record.sha256, float(quality[index]), note))
+        found.append(Issue("label", path, record.sha256, float(quality[index]), note))
     return found
 
 

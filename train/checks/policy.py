@@ -1,4 +1,4 @@
-"""What a check finds, and the policy that makes it an error or a warning."""
+"""The issues that checks find, and the policy that makes them errors or warnings."""
 
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from train.config import TrainError
 
-POLICY = Path(__file__).with_name("checks.toml")
+POLICY = Path(__file__).with_name("policy.toml")
 """The policy that holds unless another file changes it."""
 
 ERROR, WARNING = "error", "warning"
@@ -28,20 +28,21 @@ WORDS = {
     "balance": "groups with too few photos",
     "drift": "properties that differ from the last run's",
 }
-"""Every kind of finding, the gravest first, in words."""
+"""Every kind of issue, the gravest first, in words."""
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing that a check found.
+class Issue:
+    """One issue that a check found.
 
     Attributes:
         kind: a key of `WORDS`.
-        path: the file, its place first, as in "photos/cat/1.jpg"; or what of all the photos it is about.
-        sha256: of the file; empty where the finding is not about one.
+        path: the file, the name of its folder first, as in "photos/cat/1.jpg"; or the property of all photos
+            that the issue is about.
+        sha256: of the file; empty where the issue is not about one.
         score: 0 (worst) to 1.
         note: what is wrong, in a few words.
-        related: other files that belong to the finding, written like `path`.
+        related: other files that belong to the issue, written like `path`.
     """
 
     kind: str
@@ -54,23 +55,23 @@ class Finding:
 
 @dataclass(frozen=True)
 class Problem:
-    """All findings of one kind, the worst first, and how grave they are together.
+    """All issues of one kind, the worst first, and how grave they are together.
 
     Attributes:
         kind: a key of `WORDS`.
         severity: "error" or "warning".
-        findings: at least one.
+        issues: at least one.
     """
 
     kind: str
     severity: str
-    findings: tuple[Finding, ...]
+    issues: tuple[Issue, ...]
 
     def __str__(self) -> str:
         """Return what and how many they are, and name the first few."""
-        named = ", ".join(finding.path for finding in self.findings[:3])
-        more = ", …" if len(self.findings) > 3 else ""
-        return f"{WORDS[self.kind]}: {len(self.findings)} ({named}{more})"
+        named = ", ".join(issue.path for issue in self.issues[:3])
+        more = ", …" if len(self.issues) > 3 else ""
+        return f"{WORDS[self.kind]}: {len(self.issues)} ({named}{more})"
 
 
 @dataclass(frozen=True)
@@ -79,17 +80,17 @@ class Policy:
 
     rules: Mapping[str, Mapping[str, float]]
 
-    def judge(self, findings: Iterable[Finding], total: int) -> tuple[Problem, ...]:
-        """Return what was found by kind: errors first, then warnings.
+    def classify(self, issues: Iterable[Issue], total: int) -> tuple[Problem, ...]:
+        """Group issues by kind and call each kind an error or a warning; errors come first.
 
         Args:
-            findings: in any order.
+            issues: in any order.
             total: number of files looked at.
         """
         problems = []
-        listed = sorted(findings, key=lambda finding: finding.score)
+        listed = sorted(issues, key=lambda issue: issue.score)
         for kind in WORDS:
-            of_kind = tuple(finding for finding in listed if finding.kind == kind)
+            of_kind = tuple(issue for issue in listed if issue.kind == kind)
             if of_kind:
                 much = len(of_kind) > self.rules[kind]["tolerated"] * total
                 problems.append(Problem(kind, ERROR if much else WARNING, of_kind))

@@ -1,4 +1,4 @@
-"""What was computed once from photos and by code, kept on disk under keys made from both."""
+"""A cache on disk: what was computed from photos, under keys made from the photos and the code."""
 
 import hashlib
 import inspect
@@ -9,9 +9,10 @@ from pathlib import Path
 from types import ModuleType
 
 FILE = "memo.db"
+"""The name that caches have had since 0.1.0."""
 
 
-class Memo:
+class Cache:
     """A table of values by key in one file of the cache folder; without a folder nothing is kept."""
 
     def __init__(self, folder: Path | None) -> None:

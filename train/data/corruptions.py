@@ -1,8 +1,8 @@
-"""What people's cameras, hands and apps do to a photo: one function a distortion, RGB in, same-sized RGB out.
+"""Image corruptions (D. Hendrycks and T. Dietterich, 2019) as people's cameras, hands and apps cause them.
 
-Used with random strengths in training and with fixed ones in the stress slices. Every function is applied to
-cats and others alike, so that none of them becomes a hint. Lengths are shares of the photo's shorter side, so
-that a strength means the same at every resolution.
+One function a corruption, RGB in, RGB of the same size out. They have random strengths in training and fixed
+ones in the stress slices. Every function is applied to cats and others alike, so that none of them becomes a
+hint. Lengths are fractions of the photo's shorter side: a strength means the same at every resolution.
 """
 
 import io
@@ -31,14 +31,14 @@ FILTERS: Mapping[str, Matrix] = {
 
 
 def zoom_out(
-    photo: Image.Image, share: float, place: tuple[float, float], background: Image.Image | None = None
+    photo: Image.Image, share: float, at: tuple[float, float], background: Image.Image | None = None
 ) -> Image.Image:
     """Make the photo a small part of a scene.
 
     Args:
         photo: RGB.
         share: of each side that the photo takes, above 0 to 1.
-        place: left to right and top to bottom, each 0 to 1.
+        at: left to right and top to bottom, each 0 to 1.
         background: the scene, RGB of any size; without one, the photo's own surroundings, blurred.
     """
     small = photo.resize(_part(photo, share), Image.Resampling.BILINEAR, reducing_gap=2.0)
@@ -46,28 +46,28 @@ def zoom_out(
         scene = _blurred(photo)
     else:
         scene = ImageOps.fit(background, photo.size, Image.Resampling.BILINEAR)
-    scene.paste(small, _corner(photo, small.size, place))
+    scene.paste(small, _corner(photo, small.size, at))
     return scene
 
 
-def crop(photo: Image.Image, share: float, place: tuple[float, float]) -> Image.Image:
-    """Show only a part, enlarged: `share` of each side, at `place` (each 0 to 1)."""
+def crop(photo: Image.Image, share: float, at: tuple[float, float]) -> Image.Image:
+    """Show only a part, enlarged: `share` of each side, `at` (left to right, top to bottom, each 0 to 1)."""
     size = _part(photo, share)
-    left, top = _corner(photo, size, place)
+    left, top = _corner(photo, size, at)
     box = (left, top, left + size[0], top + size[1])
     return photo.resize(photo.size, Image.Resampling.BILINEAR, box=box)
 
 
-def low_light(photo: Image.Image, light: float, noise: float, generator: np.random.Generator) -> Image.Image:
+def low_light(photo: Image.Image, light: float, noise: float, rng: np.random.Generator) -> Image.Image:
     """Take the photo in the dark: `light` (0 to 1) of its brightness, and a sensor's `noise`.
 
     Args:
         photo: RGB.
         light: what is left of the brightness, 0 to 1.
         noise: standard deviation of the noise, as a share of white.
-        generator: of the noise.
+        rng: of the noise.
     """
-    return _noisy(photo.point([round(level * light) for level in range(256)] * 3), noise, generator)
+    return _noisy(photo.point([round(level * light) for level in range(256)] * 3), noise, rng)
 
 
 def motion_blur(photo: Image.Image, length: float, degrees: float) -> Image.Image:
@@ -92,10 +92,11 @@ def defocus(photo: Image.Image, radius: float) -> Image.Image:
 def webcam(
     photo: Image.Image,
     width: int,
+    *,
     noise: float,
     cast: tuple[float, float, float],
     quality: int,
-    generator: np.random.Generator,
+    rng: np.random.Generator,
 ) -> Image.Image:
     """Take the photo with a cheap webcam.
 
@@ -105,12 +106,12 @@ def webcam(
         noise: standard deviation of the noise, as a share of white.
         cast: factors of red, green and blue.
         quality: of the frame's JPEG, 1 to 95.
-        generator: of the noise.
+        rng: of the noise.
     """
     height = max(1, round(photo.height * width / photo.width))
     frame = photo.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
     frame = frame.point([min(255, round(level * factor)) for factor in cast for level in range(256)])
-    frame = jpeg(_noisy(frame, noise, generator), quality)
+    frame = jpeg(_noisy(frame, noise, rng), quality)
     return frame.resize(photo.size, Image.Resampling.BILINEAR)
 
 
@@ -152,7 +153,7 @@ def occlude(
     photo: Image.Image,
     share: float,
     shape: str,
-    generator: np.random.Generator,
+    rng: np.random.Generator,
     other: Image.Image | None = None,
 ) -> Image.Image:
     """Cover a share of the photo's area.
@@ -161,49 +162,49 @@ def occlude(
         photo: RGB.
         share: of the area that is covered, 0 to 1.
         shape: "rectangle" for one, "blobs" for several spots with round edges.
-        generator: of places, proportions and the colour.
+        rng: draws position, proportions and the colour.
         other: picture whose pixels cover it; without one, a flat colour does.
 
     Raises:
         KeyError: there is no such shape.
     """
-    mask = {"rectangle": _rectangle, "blobs": _blobs}[shape](photo.size, share, generator)
+    mask = {"rectangle": _rectangle, "blobs": _blobs}[shape](photo.size, share, rng)
     if other is None:
-        colour = tuple(int(value) for value in generator.integers(0, 256, 3))
+        colour = tuple(int(value) for value in rng.integers(0, 256, 3))
         cover = Image.new("RGB", photo.size, colour)
     else:
         cover = ImageOps.fit(other, photo.size, Image.Resampling.BILINEAR)
     return Image.composite(cover, photo, mask)
 
 
-def empty_frame(size: tuple[int, int], generator: np.random.Generator) -> Image.Image:
+def empty_frame(size: tuple[int, int], rng: np.random.Generator) -> Image.Image:
     """Make a webcam's frame that shows nobody: a wall, a shadow, a corner of a room; dark or bright.
 
     Args:
         size: width and height.
-        generator: of everything in it.
+        rng: draws everything in it.
     """
-    cells = generator.integers(2, 5, 2)
-    light = generator.choice([0.03, 0.15, 0.5, 0.9])
-    wall = light * 255 * generator.uniform(0.6, 1.1, (cells[1], cells[0], 1)) * generator.uniform(0.8, 1.1, 3)
+    cells = rng.integers(2, 5, 2)
+    light = rng.choice([0.03, 0.15, 0.5, 0.9])
+    wall = light * 255 * rng.uniform(0.6, 1.1, (cells[1], cells[0], 1)) * rng.uniform(0.8, 1.1, 3)
     frame = Image.fromarray(wall.clip(0, 255).astype(np.uint8)).resize(size, Image.Resampling.BICUBIC)
-    if generator.random() < 0.6:  # furniture, a door or a shadow with straight edges
-        mask = _rectangle(size, generator.uniform(0.05, 0.4), generator)
-        factor = generator.uniform(0.4, 1.4)
+    if rng.random() < 0.6:  # furniture, a door or a shadow with straight edges
+        mask = _rectangle(size, rng.uniform(0.05, 0.4), rng)
+        factor = rng.uniform(0.4, 1.4)
         frame = Image.composite(
             frame.point([min(255, round(factor * v)) for v in range(256)] * 3), frame, mask
         )
-    frame = defocus(frame, generator.uniform(0.0, 0.03))
-    return _noisy(vignette(frame, generator.uniform(0.0, 0.8)), generator.uniform(0.005, 0.08), generator)
+    frame = defocus(frame, rng.uniform(0.0, 0.03))
+    return _noisy(vignette(frame, rng.uniform(0.0, 0.8)), rng.uniform(0.005, 0.08), rng)
 
 
 def _part(photo: Image.Image, share: float) -> tuple[int, int]:
     return max(1, round(share * photo.width)), max(1, round(share * photo.height))
 
 
-def _corner(photo: Image.Image, size: tuple[int, int], place: tuple[float, float]) -> tuple[int, int]:
+def _corner(photo: Image.Image, size: tuple[int, int], at: tuple[float, float]) -> tuple[int, int]:
     """Return where the left upper corner of a part lies."""
-    return round(place[0] * (photo.width - size[0])), round(place[1] * (photo.height - size[1]))
+    return round(at[0] * (photo.width - size[0])), round(at[1] * (photo.height - size[1]))
 
 
 def _blurred(photo: Image.Image) -> Image.Image:
@@ -214,26 +215,26 @@ def _blurred(photo: Image.Image) -> Image.Image:
     return tiny.resize(photo.size, Image.Resampling.BICUBIC)
 
 
-def _noisy(photo: Image.Image, noise: float, generator: np.random.Generator) -> Image.Image:
+def _noisy(photo: Image.Image, noise: float, rng: np.random.Generator) -> Image.Image:
     """Add a sensor's noise: stronger where there is more light (shot noise), never none."""
     pixels = np.asarray(photo, np.float32)
     # A prime number of grains, used again and again: many times faster, and no repeats line up.
-    grain = np.resize(generator.standard_normal(65_537, np.float32) * (255 * noise), pixels.shape)
+    grain = np.resize(rng.standard_normal(65_537, np.float32) * (255 * noise), pixels.shape)
     return Image.fromarray((pixels + grain * (0.7 + pixels / 425)).clip(0, 255).astype(np.uint8))
 
 
-def _rectangle(size: tuple[int, int], share: float, generator: np.random.Generator) -> Image.Image:
+def _rectangle(size: tuple[int, int], share: float, rng: np.random.Generator) -> Image.Image:
     # Its sides multiply to the share of the area, and none is longer than the photo's.
-    across = float(np.clip(np.sqrt(share) * np.exp(generator.uniform(-0.4, 0.4)), share, 1.0))
+    across = float(np.clip(np.sqrt(share) * np.exp(rng.uniform(-0.4, 0.4)), share, 1.0))
     mask = Image.new("L", size)
     covered = Image.new("L", (round(across * size[0]), round(share / across * size[1])), 255)
-    mask.paste(covered, _corner(mask, covered.size, (generator.random(), generator.random())))
+    mask.paste(covered, _corner(mask, covered.size, (rng.random(), rng.random())))
     return mask
 
 
-def _blobs(size: tuple[int, int], share: float, generator: np.random.Generator) -> Image.Image:
-    hills = generator.integers(0, 256, (6, 6), dtype=np.uint8)
+def _blobs(size: tuple[int, int], share: float, rng: np.random.Generator) -> Image.Image:
+    hills = rng.integers(0, 256, (6, 6), dtype=np.uint8)
     heights = np.asarray(Image.fromarray(hills).resize(size, Image.Resampling.BICUBIC), np.float32)
     # A little noise parts equal heights, so that the share is met exactly.
-    heights = heights + generator.random(heights.shape, np.float32)
+    heights = heights + rng.random(heights.shape, np.float32)
     return Image.fromarray((heights >= np.quantile(heights, 1 - share)).astype(np.uint8) * 255)

@@ -1,4 +1,4 @@
-"""Folders of photos become a manifest, splits that near-duplicates never straddle, and cached pixels.
+"""The manifest of photos, and a split by content hash that near-duplicates never straddle.
 
     DIR/cat/*.jpg   DIR/dog/*.jpg   DIR/selfie/*.jpg   DIR/misc/*.jpg
 
@@ -8,26 +8,18 @@ the evaluation.
 
 import csv
 import dataclasses
-import hashlib
-import inspect
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
-from cat_model import photo as photo_module
 from cat_model.bundle import sha256
-from cat_model.photo import PhotoError, decode, resize
 from train.config import TrainError
-from train.looks import PhotoRecord, Refusal, in_threads, look
+from train.data.scan import PhotoRecord, Refusal, read_folder
 
 TRAIN, VALIDATION, TEST, WILD, PEOPLE = "train", "validation", "test", "wild", "people"
 CHOOSING = (VALIDATION, PEOPLE)
 """Splits that nothing is learned from and everything is chosen on: epoch, calibration, threshold."""
-FOLDS = 20
-TEST_FOLDS, VALIDATION_FOLDS = 4, 4
-"""Of 20 parts: the threshold, and the lower end of the test's intervals, each need hundreds of cats."""
 
 
 def scan(root: Path, cache: Path | None = None) -> tuple[list[PhotoRecord], list[Refusal]]:
@@ -43,8 +35,8 @@ def scan(root: Path, cache: Path | None = None) -> tuple[list[PhotoRecord], list
     Raises:
         TrainError: there is no such folder, or no group with photos, or no cats, or only cats.
     """
-    looks, refusals = look(root, cache)
-    records = [look.record for look in looks]
+    scanned, refusals = read_folder(root, cache)
+    records = [photo.record for photo in scanned]
     require_both(root, records)
     return records, refusals
 
@@ -70,69 +62,42 @@ def sample(records: Sequence[PhotoRecord], per_group: int, seed: int) -> list[Ph
     return [records[index] for index in sorted(i for chosen in kept.values() for i in chosen)]
 
 
-def assign_splits(records: Sequence[PhotoRecord], seed: int) -> list[PhotoRecord]:
-    """Put each photo into train (60 %), validation (20 %) or test (20 %), stratified by group.
+def assign_splits(
+    records: Sequence[PhotoRecord], test_percent: int, validation_percent: int
+) -> list[PhotoRecord]:
+    """Put each photo into train, validation or test by its content, so that it stays there for good.
 
-    Near-duplicates, mirrored ones too, always go together.
+    The first eight hexadecimal digits of the file's SHA-256, modulo 100, decide: below `test_percent` it is a
+    test photo, in the next `validation_percent` a validation photo. A family of near-duplicates goes where
+    its smallest SHA-256 goes. So added photos move no other, but for near-duplicates of what is added.
 
     Raises:
-        TrainError: a group has too few photos to be split.
+        TrainError: a split has no cat, or nothing else.
     """
-    groups = [record.group for record in records]
-    for group in sorted(set(groups)):
-        if groups.count(group) < FOLDS:
-            few = groups.count(group)
-            raise TrainError(f"Group {group} has {few} photos; {FOLDS} are needed to split it.")
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    splits = np.full(len(records), TRAIN, dtype=object)
-    for fold, (_, members) in enumerate(folds.split(groups, groups, [record.family for record in records])):
-        if fold < TEST_FOLDS:
-            splits[members] = TEST
-        elif fold < TEST_FOLDS + VALIDATION_FOLDS:
-            splits[members] = VALIDATION
-    return [dataclasses.replace(r, split=str(s)) for r, s in zip(records, splits, strict=True)]
+    first: dict[str, str] = {}
+    for record in records:
+        first[record.family] = min(first.get(record.family, record.sha256), record.sha256)
+
+    def split(record: PhotoRecord) -> str:
+        percent = int(first[record.family][:8], 16) % 100
+        if percent < test_percent:
+            return TEST
+        return VALIDATION if percent < test_percent + validation_percent else TRAIN
+
+    placed = [dataclasses.replace(record, split=split(record)) for record in records]
+    for name in (TRAIN, VALIDATION, TEST):
+        if {record.is_cat for record in placed if record.split == name} != {True, False}:
+            raise TrainError(
+                f"The {name} split of {len(records)} photos has none of a cat or none of anything else: "
+                "more photos are needed."
+            )
+    return placed
 
 
 def fingerprint(records: Iterable[PhotoRecord]) -> str:
     """Return a SHA-256 that changes when a photo, its group or its split does."""
     lines = sorted(f"{record.sha256} {record.group} {record.split}\n" for record in records)
     return sha256("".join(lines).encode())
-
-
-def pixels(root: Path, records: Sequence[PhotoRecord], side: int, cache: Path) -> np.ndarray:
-    """Return every photo as the model sees it, resized once and cached on disk.
-
-    Args:
-        root: folder of groups the records' paths start from.
-        records: which photos, in which order.
-        side: pixels of each side.
-        cache: folder of the cache; its files are named after the photos' hashes and the resizing code.
-
-    Returns:
-        Read-only memory map of shape (N, side, side, 3), uint8, RGB.
-
-    Raises:
-        TrainError: a photo is no longer there, or no longer a photo.
-    """
-    digest = hashlib.sha256(inspect.getsource(photo_module).encode())
-    digest.update("".join(record.sha256 for record in records).encode())
-    path = cache / f"pixels-{side}-{digest.hexdigest()[:16]}.npy"
-    if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        shape = (len(records), side, side, 3)
-        array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-
-        def fill(index: int) -> None:
-            try:
-                array[index] = resize(decode(root / records[index].path), side)
-            except PhotoError as error:
-                raise TrainError(f"{root / records[index].path} has changed: {error}") from error
-
-        in_threads(fill, range(len(records)), "resizing photos")
-        array.flush()
-        partial.rename(path)
-    return np.load(path, mmap_mode="r")
 
 
 def labels(records: Sequence[PhotoRecord]) -> np.ndarray:

@@ -15,13 +15,13 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from cat_model import photo as photo_module
+from cat_model import folders
 from cat_model.bundle import sha256
-from cat_model.photo import PhotoError, decode
-from train import duplicates
+from cat_model.photo import DECODE_VERSION, PhotoError, decode, readable
 from train.config import TrainError
-from train.duplicates import Prints
-from train.memo import Memo, key
+from train.data import duplicates
+from train.data.cache import Cache, key
+from train.data.duplicates import Prints
 
 MEASURED_SIDE = 512
 """Light and blur are measured on a picture of at most so many pixels a side: big photos take no longer."""
@@ -73,8 +73,8 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one decoding leaves behind.
+class ScannedPhoto:
+    """A photo of a folder as it was decoded once.
 
     Attributes:
         record: the photo's line of the manifest.
@@ -87,11 +87,11 @@ class Look:
     measures: dict[str, float]
 
 
-def look(root: Path, cache: Path | None = None) -> tuple[list[Look], list[Refusal]]:
-    """Look at every file of every group; a file that has not changed since is not read again.
+def read_folder(root: Path, cache: Path | None = None) -> tuple[list[ScannedPhoto], list[Refusal]]:
+    """Read every file of every group; a file that has not changed since is not read again.
 
     Args:
-        root: folder of groups; hidden files and folders are passed over.
+        root: folder of groups; what `cat_model.folders` calls junk is passed over.
         cache: folder that keeps what was seen; None to keep nothing.
 
     Returns:
@@ -102,31 +102,47 @@ def look(root: Path, cache: Path | None = None) -> tuple[list[Look], list[Refusa
     """
     if not root.is_dir():
         raise TrainError(f"There is no folder {root}. `python -m train fetch` gets a public set of photos.")
-    paths = sorted(
-        path.relative_to(root)
-        for path in root.glob("*/**/*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )
-    code = key(photo_module, duplicates, sys.modules[__name__])
-    memo, keys = Memo(cache), {path: _state(root / path, code) for path in paths}
-    kept = memo.get(keys.values())
+    paths, unlisted = _files(root)
+    code = key(DECODE_VERSION, readable(), duplicates, sys.modules[__name__])
+    table, keys = Cache(cache), {path: _state(root / path, code) for path in paths}
+    kept = table.get(keys.values())
     new = [path for path in paths if keys[path] not in kept]
     results = in_threads(lambda path: _read(root, path), new, "reading photos")
     fresh = dict(zip(new, results, strict=True))
     # What could not be read may be readable next time, though its size and date are the same.
     known = {keys[path]: _pack(result) for path, result in fresh.items() if not _unread(result)}
-    memo.put(known)
+    table.put(known)
     seen = [fresh[path] if path in fresh else _unpack(kept[keys[path]]) for path in paths]
-    looks = [result for result in seen if isinstance(result, Look)]
-    return _with_families(looks, memo), [result for result in seen if isinstance(result, Refusal)]
+    scanned = [result for result in seen if isinstance(result, ScannedPhoto)]
+    refused = [result for result in seen if isinstance(result, Refusal)]
+    return _with_families(scanned, table), refused + unlisted
 
 
-def prints(looks: Sequence[Look]) -> Prints:
+def _files(root: Path) -> tuple[list[Path], list[Refusal]]:
+    """Return the files of all groups, relative to their folder and sorted, and the folders that do not open.
+
+    A file that two groups link to is in both: the checks are to see that.
+    """
+    errors: list[OSError] = []
+    groups = [path for path in root.iterdir() if path.is_dir() and not folders.is_junk(path.name, True)]
+    found = [path for group in groups for path in folders.files(group, errors.append) if path.is_file()]
+    unlisted = [
+        Refusal(
+            Path(error.filename).relative_to(root).as_posix(),
+            f"This folder cannot be read: {error.strerror}.",
+            "",
+        )
+        for error in errors
+    ]
+    return sorted(path.relative_to(root) for path in found), unlisted
+
+
+def prints(scanned: Sequence[ScannedPhoto]) -> Prints:
     """Return what is compared to find near-duplicates."""
     return Prints(
-        hashes=np.array([int(look.record.phash, 16) for look in looks], dtype=np.uint64),
-        mirrored=np.array([int(look.record.mirrored, 16) for look in looks], dtype=np.uint64),
-        thumbnails=duplicates.stack([look.thumbnail for look in looks]),
+        hashes=np.array([int(photo.record.phash, 16) for photo in scanned], dtype=np.uint64),
+        mirrored=np.array([int(photo.record.mirrored, 16) for photo in scanned], dtype=np.uint64),
+        thumbnails=duplicates.stack([photo.thumbnail for photo in scanned]),
     )
 
 
@@ -135,11 +151,11 @@ def _state(path: Path, code: str) -> str:
     return key(code, path.absolute(), status.st_size, status.st_mtime_ns)
 
 
-def _unread(result: Look | Refusal) -> bool:
+def _unread(result: ScannedPhoto | Refusal) -> bool:
     return isinstance(result, Refusal) and not result.sha256
 
 
-def _read(root: Path, path: Path) -> Look | Refusal:
+def _read(root: Path, path: Path) -> ScannedPhoto | Refusal:
     data = None
     try:
         data = (root / path).read_bytes()
@@ -156,7 +172,7 @@ def _read(root: Path, path: Path) -> Look | Refusal:
         phash=str(imagehash.phash(image)),
         mirrored=str(imagehash.phash(ImageOps.mirror(image))),
     )
-    return Look(record, duplicates.thumbnail(image).tobytes(), _measure(image))
+    return ScannedPhoto(record, duplicates.thumbnail(image).tobytes(), _measure(image))
 
 
 def _measure(image: Image.Image) -> dict[str, float]:
@@ -173,40 +189,40 @@ def _measure(image: Image.Image) -> dict[str, float]:
     return {name: float(value) for name, value in measures.items()}
 
 
-def _with_families(looks: Sequence[Look], memo: Memo) -> list[Look]:
+def _with_families(scanned: Sequence[ScannedPhoto], table: Cache) -> list[ScannedPhoto]:
     """Fill in the families: copies byte by byte are one photo, whatever it shows."""
-    distinct = {look.record.sha256: look for look in looks}
+    distinct = {photo.record.sha256: photo for photo in scanned}
     mine = key("families", duplicates, *distinct)
-    kept = memo.get([mine])
+    kept = table.get([mine])
     if not kept:
         numbers = duplicates.families(prints(list(distinct.values()))).tolist() if distinct else []
         kept = {mine: json.dumps(numbers).encode()}
-        memo.put(kept)
+        table.put(kept)
     number_of = dict(zip(distinct, json.loads(kept[mine]), strict=True))
     first: dict[int, str] = {}
     for digest, number in number_of.items():
         first.setdefault(number, digest[:16])
     return [
         dataclasses.replace(
-            look, record=dataclasses.replace(look.record, family=first[number_of[look.record.sha256]])
+            photo, record=dataclasses.replace(photo.record, family=first[number_of[photo.record.sha256]])
         )
-        for look in looks
+        for photo in scanned
     ]
 
 
-def _pack(result: Look | Refusal) -> bytes:
+def _pack(result: ScannedPhoto | Refusal) -> bytes:
     stored = dataclasses.asdict(result)
-    if isinstance(result, Look):
+    if isinstance(result, ScannedPhoto):
         stored["thumbnail"] = base64.b64encode(result.thumbnail).decode()
     return json.dumps(stored).encode()
 
 
-def _unpack(kept: bytes) -> Look | Refusal:
+def _unpack(kept: bytes) -> ScannedPhoto | Refusal:
     stored = json.loads(kept)
     if "reason" in stored:
         return Refusal(**stored)
     thumbnail = base64.b64decode(stored["thumbnail"])
-    return Look(PhotoRecord(**stored["record"]), thumbnail, stored["measures"])
+    return ScannedPhoto(PhotoRecord(**stored["record"]), thumbnail, stored["measures"])
 
 
 def in_threads(work: Callable[..., T], items: Sequence | Iterable, title: str) -> list[T]:

@@ -1,4 +1,4 @@
-"""Two runs on the photos that both were measured on: what became better, what worse, what was done otherwise.
+"""A paired comparison of two runs: McNemar's test and paired bootstrap on the photos that both know.
 
 Nothing is computed anew: runs keep their answers. A is the first run, B the second.
 """
@@ -6,16 +6,18 @@ Nothing is computed anew: runs keep their answers. A is the first run, B the sec
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from cat_model.files import write_durably
-from train import answers, evaluate, report
-from train.answers import ANSWERS, Answers
+from cat_model.atomic import write_durably
+from train import html_page
 from train.config import TrainError
-from train.dataset import VALIDATION
-from train.evaluate import resamples
+from train.data.manifest import VALIDATION
+from train.evaluation import metrics, predictions
+from train.evaluation.metrics import resamples
+from train.evaluation.predictions import ANSWERS, Answers
 from train.run import SUMMARY, Run
 
 PAGE, CHANGED = "compare.html", "changed.csv"
@@ -31,7 +33,7 @@ def compare(first: Path, second: Path, out: Path) -> str:
     """
     runs = [Run.read(folder) for folder in (first, second)]
     thresholds = [json.loads((run.folder / SUMMARY).read_text())["threshold"] for run in runs]
-    pairs = _pairs(*(answers.read(run.folder / ANSWERS) for run in runs))
+    pairs = _pairs(*(predictions.read(run.folder / ANSWERS) for run in runs))
     if not pairs:
         raise TrainError(f"{first} and {second} were not measured on any photo that both know.")
     metrics = pd.DataFrame([_measure(split, *pair, *thresholds) for split, pair in pairs.items()])
@@ -52,10 +54,11 @@ def compare(first: Path, second: Path, out: Path) -> str:
         f"Verdicts that changed: {len(changed)}": changed,
     }
     title = f"A: {first.name}, B: {second.name}"
-    page = "".join(f"<h2>{name}</h2>{report.to_html(table)}" for name, table in parts.items())
-    write_durably(folder / PAGE, f"{report.STYLE}<title>{title}</title><h1>{title}</h1>{page}".encode())
+    tables = [f"<h2>{name}</h2>{html_page.table(table)}" for name, table in parts.items()]
+    write_durably(folder / PAGE, html_page.page(title, tables))
     write_durably(folder / CHANGED, changed.to_csv(index=False).encode())
-    counts = changed.groupby(["photos", "group", "right"], sort=False).size().reset_index(name="verdicts")
+    by_group: Any = changed.groupby(["photos", "group", "right"], sort=False).size()  # a Series
+    counts = by_group.reset_index(name="verdicts")
     shown = {title: metrics, "Done otherwise": otherwise, "Verdicts that changed": counts}
     texts = (
         f"{name}\n{'none' if each.empty else each.to_string(index=False)}" for name, each in shown.items()
@@ -69,9 +72,9 @@ def _pairs(of_a: dict[str, Answers], of_b: dict[str, Answers]) -> dict[str, tupl
     for split, a in of_a.items():
         if split in of_b and split != VALIDATION:
             b = of_b[split]
-            _, places_a, places_b = np.intersect1d(a.hashes, b.hashes, return_indices=True)
-            if len(places_a):
-                pairs[split] = (_chosen(a, places_a), _chosen(b, places_b))
+            _, in_a, in_b = np.intersect1d(a.hashes, b.hashes, return_indices=True)
+            if len(in_a):
+                pairs[split] = (_chosen(a, in_a), _chosen(b, in_b))
     return pairs
 
 
@@ -82,8 +85,8 @@ def _chosen(each: Answers, positions: np.ndarray) -> Answers:
 def _measure(split: str, a: Answers, b: Answers, threshold_a: float, threshold_b: float) -> dict[str, object]:
     cats = a.cats
     said_a, said_b = a.probabilities >= threshold_a, b.probabilities >= threshold_b
-    errors = [evaluate.calibration_error(each.probabilities, cats) for each in (a, b)]
-    paired = evaluate.mcnemar(said_a == cats, said_b == cats)
+    errors = [metrics.calibration_error(each.probabilities, cats) for each in (a, b)]
+    paired = metrics.mcnemar(said_a == cats, said_b == cats)
     return {
         "photos": split,
         "count": len(cats),
@@ -107,7 +110,7 @@ def _gain(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) ->
     with np.errstate(invalid="ignore"):  # of a resample without any, nothing can be said
         first, second = ((draws @ hits) / (draws @ among) for hits, among in (a, b))
     gains = second - first
-    values = [evaluate.rate(int(hits.sum()), int(among.sum())).value for hits, among in (a, b)]
+    values = [metrics.rate(int(hits.sum()), int(among.sum())).value for hits, among in (a, b)]
     low, high = np.nanpercentile(gains, [2.5, 97.5]) if np.isfinite(gains).any() else (-1.0, 1.0)
     return f"{values[0]:.4f} → {values[1]:.4f} ({low:+.4f} … {high:+.4f})"
 
@@ -115,17 +118,19 @@ def _gain(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) ->
 def _changed(split: str, a: Answers, b: Answers, threshold_a: float, threshold_b: float) -> pd.DataFrame:
     """Return one row a photo whose verdict is another one, the largest changes first."""
     said_a, said_b = a.probabilities >= threshold_a, b.probabilities >= threshold_b
+    changed = np.flatnonzero(said_a != said_b)
+    probabilities = [each.probabilities[changed].round(4) for each in (a, b)]
     rows = pd.DataFrame(
         {
             "photos": split,
-            "path": a.paths,
-            "group": a.groups,
-            "right": np.where(said_a == a.cats, "A", "B"),
-            "A": a.probabilities.round(4),
-            "B": b.probabilities.round(4),
+            "path": a.paths[changed],
+            "group": a.groups[changed],
+            "right": np.where(said_a == a.cats, "A", "B")[changed],
+            "A": probabilities[0],
+            "B": probabilities[1],
         }
-    )[said_a != said_b]
-    return rows.sort_values("A", key=lambda _: -(rows["A"] - rows["B"]).abs())
+    )
+    return rows.iloc[np.argsort(-np.abs(probabilities[0] - probabilities[1]))]
 
 
 def _told(run: Run, threshold: float) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""How good answers are: counts, intervals, threshold, calibration, pairs. Used by the gate as well."""
+"""Metrics with intervals: recall, precision, false-positive rates, thresholds, calibration, McNemar."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,10 +7,12 @@ import numpy as np
 from scipy.stats import binomtest
 from sklearn.metrics import log_loss
 
+from cat_model.verdict import Threshold
+
 Z95 = 1.959963984540054
 """Two-sided 95 % quantile of the normal distribution."""
 RESAMPLES = 200
-PRECISION = 0.98
+PRECISION = 0.975
 """Share of the answers "cat" that the threshold keeps right, on the photos that choose it."""
 TRUST = 0.98
 """How sure an answer outside the band "not sure" is on the photos that choose the band."""
@@ -54,7 +56,7 @@ class Metrics:
     Attributes:
         recall: cats that were found.
         precision: answers "cat" that were right.
-        false_cat: for each negative group, photos that were taken for cats.
+        false_cat: for each negative group, its false positives.
         recall_of: for each positive group, cats that were found.
         ece: expected calibration error, 0 to 1.
         unsure: photos in the band "not sure"; None where no band was given.
@@ -70,7 +72,7 @@ class Metrics:
 
 def measure(
     probabilities: np.ndarray,
-    groups: Sequence[str],
+    groups: Sequence[str] | np.ndarray,
     threshold: float,
     band: tuple[float, float] | None = None,
 ) -> Metrics:
@@ -166,14 +168,67 @@ def unsure_band(
     return float(max(below)), float(min(above))
 
 
-def calibration_error(probabilities: np.ndarray, cats: np.ndarray, bins: int = 15) -> float:
-    """Return the expected calibration error over bins of equal width (Naeini et al., 2015), 0 to 1."""
+@dataclass(frozen=True)
+class Bin:
+    """Photos with similar probabilities (a bar of a reliability diagram).
+
+    Attributes:
+        low: least probability, 0 to 1.
+        high: end of the probabilities.
+        said: their mean.
+        cats: how many of the photos are cats, with the interval.
+    """
+
+    low: float
+    high: float
+    said: float
+    cats: Rate
+
+
+def reliability(probabilities: np.ndarray, cats: np.ndarray, bins: int = 10) -> list[Bin]:
+    """Return how often photos are cats, by their probability, in bins of equal width that have photos."""
     which = np.minimum((probabilities * bins).astype(int), bins - 1)
-    error = 0.0
+    found = []
     for each in np.unique(which):
         inside = which == each
-        error += abs(probabilities[inside].mean() - cats[inside].mean()) * inside.mean()
-    return float(error)
+        cats_inside = rate(int(cats[inside].sum()), int(inside.sum()))
+        low, high = int(each) / bins, (int(each) + 1) / bins
+        found.append(Bin(low, high, float(probabilities[inside].mean()), cats_inside))
+    return found
+
+
+def calibration_error(probabilities: np.ndarray, cats: np.ndarray, bins: int = 15) -> float:
+    """Return the expected calibration error over bins of equal width (Naeini et al., 2015), 0 to 1."""
+    found = reliability(probabilities, cats, bins)
+    total = max(len(probabilities), 1)
+    return sum(abs(each.said - each.cats.value) * each.cats.total for each in found) / total
+
+
+def operating_point(probabilities: np.ndarray, cats: np.ndarray) -> Threshold:
+    """Return the threshold and the band "not sure" that photos for choosing choose.
+
+    Args:
+        probabilities: shape (N,), 0 to 1.
+        cats: shape (N,), bool.
+
+    Raises:
+        ValueError: there are no cats, or nothing but cats.
+    """
+    cut = choose_threshold(probabilities, cats)
+    return Threshold(cut, unsure_band(probabilities, cats, cut, TRUST))
+
+
+def recall_at_rate(probabilities: np.ndarray, cats: np.ndarray, false_positive_rate: float) -> float:
+    """Return the largest recall of a threshold at which so many of the photos without a cat are called cats.
+
+    Args:
+        probabilities: shape (N,); any score that rises with them does as well.
+        cats: shape (N,), bool.
+        false_positive_rate: at most, 0 to 1.
+    """
+    others = np.sort(probabilities[~cats])[::-1]
+    cut = others[int(false_positive_rate * len(others))]
+    return float((probabilities[cats] > cut).mean())
 
 
 def recall_at_precision(probabilities: np.ndarray, cats: np.ndarray, precision: float) -> float:

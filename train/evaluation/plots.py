@@ -1,20 +1,20 @@
-"""The pictures of a run: precision and recall, thresholds, calibration, and confusion by group.
+"""Plots of a run: precision-recall curve, thresholds, reliability diagram, confusion matrix by group.
 
 Shaded bands hold 95 % of the curves over bootstrap resamples of the photos (B. Efron, 1979).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from train.evaluate import is_cat, resamples
+from train.evaluation.metrics import Bin, is_cat, reliability, resamples
 
 KINDS = ("precision-recall", "thresholds", "calibration", "confusion")
 STEPS = np.linspace(0.0, 1.0, 201)
 """Where curves are drawn: thresholds, or recalls."""
-BINS = 10
 
 
 def draw(
@@ -22,6 +22,7 @@ def draw(
     name: str,
     probabilities: np.ndarray,
     groups: np.ndarray,
+    *,
     threshold: float,
     band: tuple[float, float],
 ) -> None:
@@ -100,16 +101,18 @@ def _thresholds(axes: Axes, curves: _Curves, threshold: float, band: tuple[float
 
 
 def _calibration(axes: Axes, probabilities: np.ndarray, cats: np.ndarray, threshold: float) -> None:
-    which = np.minimum((probabilities * BINS).astype(int), BINS - 1)
-    inside = which[:, None] == np.unique(which)
-    draws = np.vstack([np.ones(len(cats), dtype=int), resamples(len(cats))])
-    counts = (draws @ inside).astype(float)
-    counts[counts == 0] = np.nan  # a resample without a photo in a bin says nothing of it
-    predicted = probabilities @ inside / inside.sum(axis=0)
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":")
-    _band(axes, predicted, draws @ (inside & cats[:, None]) / counts, None, "o-")
+    draw_reliability(axes, reliability(probabilities, cats), None)
     axes.axvline(threshold, color="grey", linewidth=0.8)
-    axes.set(xlabel="probability said", ylabel="share of cats")
+    axes.set(xlabel="predicted probability", ylabel="fraction of cats")
+
+
+def draw_reliability(axes: Axes, bins: Sequence[Bin], label: str | None) -> None:
+    """Draw a reliability diagram with the bins' 95 % Wilson intervals."""
+    rates = [each.cats for each in bins]
+    reach = [[rate.value - rate.low for rate in rates], [rate.high - rate.value for rate in rates]]
+    said = [each.said for each in bins]
+    axes.errorbar(said, [rate.value for rate in rates], reach, marker="o", capsize=2, label=label)
 
 
 def _confusion(axes: Axes, said_cat: np.ndarray, groups: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""What a model said of each photo, kept with its run: for reports, and for comparing runs later."""
+"""A model's predictions for each photo, kept with its run for reports and for later comparisons."""
 
 import csv
 from collections.abc import Callable, Mapping
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from train import evaluate, stress
 from train.config import TrainError
+from train.evaluation import metrics, stress
 from train.run import Run
 
 ANSWERS = "answers.csv"
@@ -34,7 +34,7 @@ class Answers:
     @property
     def cats(self) -> np.ndarray:
         """Shape (N,), bool: which photos show a cat."""
-        return evaluate.is_cat(self.groups)
+        return metrics.is_cat(self.groups)
 
 
 def stressed(split: str, name: str) -> str:
@@ -49,13 +49,13 @@ def ask(run: Run, model: Callable[[np.ndarray], np.ndarray], split: str, name: s
         run: whose photos.
         model: from uint8 RGB of shape (N, side, side, 3) to probabilities of shape (N,).
         split: which photos; there must be some.
-        name: of a stress slice (`stress.SLICES`) that they are distorted by; None for the photos as they are.
+        name: of a stress slice (`stress.SLICES`) that corrupts them; None for the photos as they are.
     """
     records = run.manifest(split)
     if name is None:
-        pixels = run.pixels(split)
+        pixels = run.pixels(split)[:]
     else:
-        pixels = stress.pixels(run.root(split), records, run.config.side, name)
+        pixels = stress.pixels(run.need_root(split), records, run.config.side, name)
     return Answers(
         paths=np.array([record.path for record in records]),
         hashes=np.array([record.sha256 for record in records]),

@@ -1,7 +1,7 @@
-"""The stress slices: the same photos as people would have taken them, each distorted in one fixed way.
+"""Stress slices: robustness to image corruptions (D. Hendrycks and T. Dietterich, 2019), of fixed strength.
 
-Of the same photos a photo is distorted the same way in every run: its own SHA-256 seeds whatever is drawn by
-lot. The scene that it is put into, or covered with, is another one where photos of `SCENES` came or went.
+A photo is corrupted the same way in every run: its own SHA-256 seeds the random generator. The scene that it
+is put into, or covered with, changes where photos of `SCENES` come or go.
 """
 
 from collections import deque
@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from cat_model.photo import PhotoError, decode, resize
-from train import distort
 from train.config import TrainError
-from train.dataset import PhotoRecord
+from train.data import corruptions
+from train.data.manifest import PhotoRecord
 
 BATCH = 64
 SCENES = "misc"
@@ -23,46 +23,48 @@ SCENES = "misc"
 
 Scene = Callable[[], Image.Image | None]
 """Opens another photo, for the slices that need one; None where there is none."""
-Distortion = Callable[[Image.Image, np.random.Generator, Scene], Image.Image]
+Corruption = Callable[[Image.Image, np.random.Generator, Scene], Image.Image]
 
 
-def _zoom_out(share: float) -> Distortion:
-    return lambda photo, lot, scene: distort.zoom_out(photo, share, (lot.random(), lot.random()), scene())
+def _zoom_out(share: float) -> Corruption:
+    return lambda photo, rng, scene: corruptions.zoom_out(photo, share, (rng.random(), rng.random()), scene())
 
 
-def _low_light(photo: Image.Image, lot: np.random.Generator, _: Scene) -> Image.Image:
-    return distort.low_light(photo, light=0.25, noise=0.04, generator=lot)
+def _low_light(photo: Image.Image, rng: np.random.Generator, _: Scene) -> Image.Image:
+    return corruptions.low_light(photo, light=0.25, noise=0.04, rng=rng)
 
 
-def _blur(photo: Image.Image, lot: np.random.Generator, _: Scene) -> Image.Image:
-    if lot.random() < 0.5:
-        return distort.motion_blur(photo, length=0.05, degrees=lot.uniform(0, 180))
-    return distort.defocus(photo, radius=0.012)
+def _blur(photo: Image.Image, rng: np.random.Generator, _: Scene) -> Image.Image:
+    if rng.random() < 0.5:
+        return corruptions.motion_blur(photo, length=0.05, degrees=rng.uniform(0, 180))
+    return corruptions.defocus(photo, radius=0.012)
 
 
-def _webcam(photo: Image.Image, lot: np.random.Generator, _: Scene) -> Image.Image:
-    red, green, blue = (float(factor) for factor in lot.uniform(0.8, 1.15, 3))
-    return distort.webcam(photo, 160, noise=0.03, cast=(red, green, blue), quality=50, generator=lot)
+def _webcam(photo: Image.Image, rng: np.random.Generator, _: Scene) -> Image.Image:
+    red, green, blue = (float(factor) for factor in rng.uniform(0.8, 1.15, 3))
+    return corruptions.webcam(photo, 160, noise=0.03, cast=(red, green, blue), quality=50, rng=rng)
 
 
 def _jpeg(photo: Image.Image, _: np.random.Generator, __: Scene) -> Image.Image:
-    return distort.jpeg(photo, 25)
+    return corruptions.jpeg(photo, 25)
 
 
-def _rotation(photo: Image.Image, lot: np.random.Generator, _: Scene) -> Image.Image:
-    return distort.rotate(photo, float(lot.choice([-20, 20])))
+def _rotation(photo: Image.Image, rng: np.random.Generator, _: Scene) -> Image.Image:
+    return corruptions.rotate(photo, float(rng.choice([-20, 20])))
 
 
-def _filters(photo: Image.Image, lot: np.random.Generator, _: Scene) -> Image.Image:
-    return distort.vignette(distort.colour_filter(photo, str(lot.choice(list(distort.FILTERS)))), 0.5)
+def _filters(photo: Image.Image, rng: np.random.Generator, _: Scene) -> Image.Image:
+    return corruptions.vignette(
+        corruptions.colour_filter(photo, str(rng.choice(list(corruptions.FILTERS)))), 0.5
+    )
 
 
-def _occlusion(photo: Image.Image, lot: np.random.Generator, scene: Scene) -> Image.Image:
-    shape = "rectangle" if lot.random() < 0.5 else "blobs"
-    return distort.occlude(photo, 0.3, shape, lot, scene() if lot.random() < 0.5 else None)
+def _occlusion(photo: Image.Image, rng: np.random.Generator, scene: Scene) -> Image.Image:
+    shape = "rectangle" if rng.random() < 0.5 else "blobs"
+    return corruptions.occlude(photo, 0.3, shape, rng, scene() if rng.random() < 0.5 else None)
 
 
-SLICES: Mapping[str, Distortion] = {
+SLICES: Mapping[str, Corruption] = {
     "zoom-out-2": _zoom_out(1 / 2),
     "zoom-out-3": _zoom_out(1 / 3),
     "low-light": _low_light,
@@ -91,14 +93,14 @@ def photos(root: Path, records: Sequence[PhotoRecord], name: str) -> Iterator[Im
         KeyError: there is no such slice.
         TrainError: a photo is no longer there, or no longer a photo.
     """
-    distortion = SLICES[name]
+    corruption = SLICES[name]
     scenes = [record for record in records if record.group == SCENES]
 
     def work(record: PhotoRecord) -> Image.Image:
-        lot = np.random.default_rng(int(record.sha256[:16], 16))
-        chosen = _another(record, scenes, lot)
+        rng = np.random.default_rng(int(record.sha256[:16], 16))
+        chosen = _another(record, scenes, rng)
         photo = _open(root, record)
-        return distortion(photo, lot, lambda: _open(root, chosen) if chosen else None)
+        return corruption(photo, rng, lambda: _open(root, chosen) if chosen else None)
 
     ahead: deque[Future[Image.Image]] = deque()
     with ThreadPoolExecutor() as pool:
@@ -122,10 +124,10 @@ def pixels(root: Path, records: Sequence[PhotoRecord], side: int, name: str) -> 
 
 
 def _another(
-    record: PhotoRecord, scenes: Sequence[PhotoRecord], lot: np.random.Generator
+    record: PhotoRecord, scenes: Sequence[PhotoRecord], rng: np.random.Generator
 ) -> PhotoRecord | None:
     """Draw a scene that is not the photo itself."""
-    first = int(lot.integers(max(1, len(scenes))))
+    first = int(rng.integers(max(1, len(scenes))))
     drawn = [*scenes[first : first + 2], *scenes[:1]]
     return next((scene for scene in drawn if scene.sha256 != record.sha256), None)
 

@@ -19,12 +19,12 @@ from typing import Protocol
 
 import numpy as np
 
+from cat_model.atomic import write_durably
 from cat_model.bundle import sha256
-from cat_model.feedback import FeedbackError, Record, photo_key, record_key
-from cat_model.files import write_durably
-from cat_model.predict import CAT, NOT_SURE
+from cat_model.feedback.record import FeedbackError, Record, photo_key, record_key
+from cat_model.feedback.stores import FolderStore, StoreError, from_settings
 from cat_model.settings import Settings
-from cat_model.stores import FolderStore, StoreError, from_settings
+from cat_model.verdict import CAT, NOT_SURE
 from train.config import TrainError
 
 REVIEWED, VERSIONS = "reviewed.csv", "versions"
@@ -39,9 +39,11 @@ class Source(Protocol):
 
     def get(self, key: str) -> bytes | None:
         """Return an object, None where there is none."""
+        ...
 
     def keys(self, prefix: str) -> list[str]:
         """Return all keys that begin with a prefix."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,11 @@ def with_photos(photos: Path, folder: Path, out: Path) -> Path:
 
 def embeddings(records: Sequence[Record]) -> np.ndarray:
     """Return the embeddings of records that all have one, shape (N, D), float32."""
-    return np.stack([record.numbers for record in records])
+    rows = []
+    for record in records:
+        assert record.numbers is not None
+        rows.append(record.numbers)
+    return np.stack(rows)
 
 
 def _reviewed(path: Path) -> dict[str, str]:
@@ -203,7 +209,7 @@ def _fetch(origin: Source, folder: Path, identity: str) -> str:
     if record.id != identity:
         raise FeedbackError("Its content is not what its name says.")
     lies = photo(folder, record)
-    if lies is not None and not lies.exists():
+    if lies is not None and record.photo_key is not None and not lies.exists():
         picture = origin.get(record.photo_key)
         if picture is None or hashlib.sha256(picture).hexdigest() != record.photo:
             raise FeedbackError("Its photo is missing or damaged.")

@@ -1,25 +1,30 @@
-"""What people say of the verdicts: how often they agree, what they dispute most, what may be spam.
+"""Precision and recall by people's feedback, the most disputed photos, and suspected spam (outlier tests).
 
 An HTML page with the photos that people agreed to have kept: it stays with the set and is never committed.
 """
 
-import html
-import io
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from scipy.stats import binomtest, poisson
 
-from cat_model.feedback import Record
-from cat_model.files import write_durably
-from cat_model.predict import CAT, NOT_SURE
-from train import evaluate, feedback_set, report
-from train.evaluate import Rate
+from cat_model.atomic import write_durably
+from cat_model.feedback.record import Record
+from cat_model.verdict import CAT, NOT_SURE
+from train import html_page
+from train.evaluation import metrics, report
+from train.evaluation.metrics import Rate
+from train.feedback import dataset
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PAGE, SUSPECTS = "feedback.html", "suspects.csv"
 FALSE_ALARM = 1e-4
@@ -52,7 +57,7 @@ def write(folder: Path) -> str:
     Raises:
         TrainError: the folder holds no set.
     """
-    records = feedback_set.read(folder)
+    records = dataset.read(folder)
     suspicions = suspects(records)
     tables = {
         "All": summary({"all": records}, "records"),
@@ -63,19 +68,18 @@ def write(folder: Path) -> str:
         [{"kind": each.kind, "about": each.about, "records": len(each.ids)} for each in suspicions],
         columns=["kind", "about", "records"],
     )
-    parts = [report.STYLE, "<title>Feedback</title><h1>Feedback</h1>"]
-    parts.append(
+    parts = [
         "<p>Precision and recall are by people's own word. Intervals are 95 % Wilson intervals; "
         "people who answer are not a sample of all.</p>"
-    )
+    ]
     for title, table in tables.items():
-        parts.append(f"<h2>{title}</h2>{report.to_html(table)}")
+        parts.append(f"<h2>{title}</h2>{html_page.table(table)}")
     for title, groups in (("week", _by(records, _week)), ("model version", _by(records, _version))):
-        parts.append(report.picture(_plot(groups), "png", f"By {title}, with 95 % intervals"))
+        parts.append(html_page.plot(_plot(groups), f"By {title}, with 95 % intervals"))
     parts.append("<h2>Most often disputed</h2>")
-    parts += _disputed(folder, records)
-    parts.append(f"<h2>Suspected spam: {len(suspicions)}</h2>{report.to_html(suspected)}")
-    write_durably(folder / PAGE, "\n".join(parts).encode())
+    parts.append(html_page.gallery(_disputed(folder, records)))
+    parts.append(f"<h2>Suspected spam: {len(suspicions)}</h2>{html_page.table(suspected)}")
+    write_durably(folder / PAGE, html_page.page("Feedback", parts))
     rows = [(each.kind, identity) for each in suspicions for identity in each.ids]
     write_durably(folder / SUSPECTS, pd.DataFrame(rows, columns=["kind", "id"]).to_csv(index=False).encode())
     shown = "\n\n".join(table.to_string(index=False) for table in tables.values())
@@ -96,14 +100,14 @@ def suspects(records: Sequence[Record]) -> list[Suspicion]:
     """
     found = []
     hours = _by(records, lambda record: record.hour)
-    against = [record for record in records if feedback_set.agrees(record) is False]
+    against = [record for record in records if dataset.agrees(record) is False]
     for hour, members in hours.items():
         ids = tuple(record.id for record in members)
-        if len(hours) > FEW and len(members) > _crowded([len(m) for h, m in hours.items() if h != hour]):
+        if len(hours) > FEW and len(members) > _most_an_hour([len(m) for h, m in hours.items() if h != hour]):
             found.append(Suspicion("burst", f"{len(members)} records in {hour[:13]} h", ids))
-        decided = [record for record in members if feedback_set.agrees(record) is not None]
-        wrong = tuple(record.id for record in decided if not feedback_set.agrees(record))
-        others = sum(feedback_set.agrees(r) is not None for r in records) - len(decided)
+        decided = [record for record in members if dataset.agrees(record) is not None]
+        wrong = tuple(record.id for record in decided if not dataset.agrees(record))
+        others = sum(dataset.agrees(r) is not None for r in records) - len(decided)
         rate = (len(against) - len(wrong) + 1) / (others + 2)
         if len(wrong) >= FEW and others:
             p_value = binomtest(len(wrong), len(decided), rate, alternative="greater").pvalue
@@ -117,10 +121,10 @@ def suspects(records: Sequence[Record]) -> list[Suspicion]:
     return found
 
 
-def _crowded(others: Sequence[int]) -> float:
+def _most_an_hour(others: Sequence[int]) -> float:
     """Return how many records an hour may have, from how many each of the others has."""
     usual = max(float(np.quantile(others, BUSY)), 1.0)
-    return max(FEW, poisson.isf(FALSE_ALARM / (len(others) + 1), usual))
+    return max(float(FEW), float(poisson.isf(FALSE_ALARM / (len(others) + 1), usual)))
 
 
 def _row(records: Sequence[Record]) -> dict[str, object]:
@@ -143,7 +147,7 @@ def _rates(records: Sequence[Record]) -> dict[str, Rate]:
         "recall": (said & cats, cats),
         "not sure": (~decided, np.ones(len(records), bool)),
     }
-    return {name: evaluate.rate(int(hits.sum()), int(of.sum())) for name, (hits, of) in counted.items()}
+    return {name: metrics.rate(int(hits.sum()), int(of.sum())) for name, (hits, of) in counted.items()}
 
 
 def _by(records: Sequence[Record], key: Callable[[Record], str]) -> dict[str, list[Record]]:
@@ -171,29 +175,29 @@ def _disputed(folder: Path, records: Sequence[Record]) -> Iterator[str]:
     photos = _by([record for record in records if record.embedding], lambda record: str(record.embedding))
     ranked = sorted(photos.values(), key=lambda members: (-_disputes(members), -_certainty(members[0])))
     for members in filter(_disputes, ranked[:SHOWN]):
-        disputing = [record for record in members if feedback_set.agrees(record) is False]
+        disputing = [record for record in members if dataset.agrees(record) is False]
         first = next((record for record in disputing if record.photo), disputing[0])
         said = "cat" if first.person_says_cat else "not a cat"
         # Whoever agrees may have given the photo, and whoever disputes it only its numbers.
         pictured = next((record for record in (first, *members) if record.photo), None)
         about = f"{(pictured or first).id}: {len(disputing)} of {len(members)} say otherwise ({said}); "
         about += f"model: {first.verdict}, {first.probability:.3f}. {first.comment}"
-        if pictured:
-            path = feedback_set.photo(folder, pictured)
-            yield report.picture(report.thumbnail(path), "jpeg", about)
+        path = dataset.photo(folder, pictured) if pictured else None
+        if path:
+            yield html_page.photos([(path.name, html_page.thumbnail(path))], escape(about))
         else:
-            yield f"<p>{html.escape(about)} (no photo)</p>"
+            yield html_page.photos([], f"{escape(about)} (no photo)")
 
 
 def _disputes(members: Sequence[Record]) -> int:
-    return sum(feedback_set.agrees(record) is False for record in members)
+    return sum(dataset.agrees(record) is False for record in members)
 
 
 def _certainty(record: Record) -> float:
     return abs(record.probability - 0.5)
 
 
-def _plot(groups: dict[str, list[Record]]) -> bytes:
+def _plot(groups: dict[str, list[Record]]) -> "Figure":
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 3), layout="constrained")
@@ -207,6 +211,4 @@ def _plot(groups: dict[str, list[Record]]) -> bytes:
     axes.set_xticks(range(len(groups)), list(groups), rotation=15, ha="right")
     axes.set(xlim=(-0.5, len(groups) - 0.5), ylim=(0, 1.02))
     axes.legend()
-    file = io.BytesIO()
-    figure.savefig(file, format="png")
-    return file.getvalue()
+    return figure

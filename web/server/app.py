@@ -6,25 +6,31 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
+from gradio.themes import Soft
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
-from cat_model.delivery import Status
-from cat_model.regularly import regularly
-from cat_model.serving import Serving
-from cat_model.settings import Settings
-from web import crowd, light, words
-from web.metrics import Metrics
-from web.shield import BODY_OVERHEAD, Log, Rate, Shield, visitor
-from web.uploads import SWEEP_S, Sweeper
+from cat_model.bundle import CARD
+from cat_model.feedback.delivery import Status
+from web import gradio_compat, text
+from web.gradio_compat import EventQueue
+from web.server import queue
+from web.server.metrics import Metrics
+from web.server.middleware import BODY_OVERHEAD, LogMiddleware, Rate, SecurityMiddleware, visitor
+from web.server.periodic import regularly
+from web.server.reload import ReloadingPredictor
+from web.server.uploads import SWEEP_S, Sweeper
+from web.settings import ServerSettings
 
 TICK_S, LAST_REQUESTS_S = 0.2, 3
 """How often the page looks whether it is to stop, and how long it waits for unfinished requests then."""
 FONTS = ["system-ui", "sans-serif"]  # the device's own: nothing is fetched
+STYLE = Path(__file__).parents[1] / "static" / "page.css"
 
 
 @dataclass(frozen=True)
@@ -33,24 +39,26 @@ class Site:
 
     Attributes:
         blocks: what visitors see.
-        serving: the model that answers.
+        predictor: the model that answers.
         metrics: what is counted.
         feedback: tells how the delivery of feedback stands.
+        script: JavaScript that the browser runs when it has loaded the page.
     """
 
     blocks: gr.Blocks
-    serving: Serving
+    predictor: ReloadingPredictor
     metrics: Metrics
     feedback: Callable[[], Status]
+    script: str
+
+    @property
+    def queue(self) -> EventQueue:
+        """The questions that wait."""
+        return EventQueue(self.blocks)
 
 
-def serve(site: Site, settings: Settings, js: str) -> str:
+def serve(site: Site, settings: ServerSettings) -> str:
     """Open the page to visitors in the background; return its address.
-
-    Args:
-        site: the page.
-        settings: of the app.
-        js: what the browser runs when it has loaded the page.
 
     Raises:
         OSError: the port is taken or may not be used.
@@ -59,14 +67,14 @@ def serve(site: Site, settings: Settings, js: str) -> str:
     most_bytes = 4 * (settings.upload_mb * 1_000_000) // 3 + BODY_OVERHEAD  # a photo in base64, or as it is
     _watch(site)
     if settings.rate:
-        crowd.be_fair(site.blocks._queue, settings.on_space)
+        queue.limit_each_visitor(site.queue, settings.on_space)
     _, address, _ = site.blocks.launch(
         server_name=settings.host,
         server_port=settings.port,
         inbrowser=settings.open_browser,
         prevent_thread_lock=True,
         quiet=True,
-        state_session_capacity=light.SESSIONS,
+        state_session_capacity=gradio_compat.SESSIONS,
         max_file_size=settings.upload_mb * 1_000_000,
         auth=_login(settings),
         run_history=False,
@@ -80,35 +88,38 @@ def serve(site: Site, settings: Settings, js: str) -> str:
         allowed_paths=[],
         blocked_paths=[],
         footer_links=["api"],
-        theme=gr.themes.Soft(primary_hue="blue", secondary_hue="blue", font=FONTS, font_mono=FONTS),
-        css_paths=Path(__file__).parent / "page.css",
-        js=js,
-        app_kwargs={
-            "routes": _routes(site, rate, settings),
-            "docs_url": None,
-            "redoc_url": None,
-            "openapi_url": None,
-            "middleware": [
-                Middleware(Log, metrics=site.metrics),
-                Middleware(
-                    Shield,
-                    metrics=site.metrics,
-                    rate=rate,
-                    most_bytes=most_bytes,
-                    behind_proxy=settings.on_space,
-                ),
-            ],
-        },
+        theme=Soft(primary_hue="blue", secondary_hue="blue", font=FONTS, font_mono=FONTS),
+        css_paths=STYLE,
+        js=site.script,
+        app_kwargs=_application(site, rate, most_bytes, settings),
     )
     # Without it one stalled upload outlasts Gradio's patience with the server, which deletes the photos last.
-    site.blocks.server.config.timeout_graceful_shutdown = LAST_REQUESTS_S
+    gradio_compat.stop_waiting_after(site.blocks, LAST_REQUESTS_S)
     return address
 
 
-def run(site: Site, settings: Settings, stops: Sequence[int], js: str) -> int:
+def _application(site: Site, rate: Rate, most_bytes: int, settings: ServerSettings) -> dict[str, Any]:
+    """Return what the web application is made with: routes, middleware, no pages for developers."""
+    security = Middleware(
+        SecurityMiddleware,
+        metrics=site.metrics,
+        rate=rate,
+        most_bytes=most_bytes,
+        behind_proxy=settings.on_space,
+    )
+    return {
+        "routes": _routes(site, rate, settings),
+        "docs_url": None,
+        "redoc_url": None,
+        "openapi_url": None,
+        "middleware": [Middleware(LogMiddleware, metrics=site.metrics), security],
+    }
+
+
+def run(site: Site, settings: ServerSettings, stops: Sequence[int]) -> int:
     """Serve the page until `stops` is no longer empty; return 0, or 1 when the page cannot open."""
     try:
-        address = serve(site, settings, js)
+        address = serve(site, settings)
     except OSError:
         where = f"{settings.host}:{settings.port}"
         print(
@@ -116,16 +127,16 @@ def run(site: Site, settings: Settings, stops: Sequence[int], js: str) -> int:
             file=sys.stderr,
         )
         return 1
-    print(f"{words.TITLE} {address} (stop with Ctrl+C)", flush=True)
-    if reason := unwritable(settings.feedback_dir):
-        print(f"Feedback is off: {settings.feedback_dir} cannot be written ({reason}).", flush=True)
+    print(f"{text.TITLE} {address} (stop with Ctrl+C)", flush=True)
+    if reason := unwritable(settings.model.feedback_dir):
+        print(f"Feedback is off: {settings.model.feedback_dir} cannot be written ({reason}).", flush=True)
     sweeper = Sweeper(Path(site.blocks.GRADIO_CACHE), site.blocks)
     end_sweeping = regularly(sweeper.sweep, SWEEP_S, "uploads")
-    site.serving.watch()
+    site.predictor.watch()
     while not stops:  # a wait without an end would sleep through a signal that comes just before it
         time.sleep(TICK_S)
-    crowd.finish(site.blocks._queue)
-    site.serving.stop()
+    queue.finish(site.queue)
+    site.predictor.stop()
     end_sweeping()
     site.blocks.close(verbose=False)
     return 0
@@ -141,7 +152,7 @@ def unwritable(folder: Path) -> str | None:
         return error.strerror or str(error)
 
 
-def _login(settings: Settings) -> tuple[str, str] | None:
+def _login(settings: ServerSettings) -> tuple[str, str] | None:
     if settings.login is None:
         return None
     name, _, password = settings.login.partition(":")
@@ -149,36 +160,48 @@ def _login(settings: Settings) -> tuple[str, str] | None:
 
 
 def _watch(site: Site) -> None:
-    site.metrics.watch("cat_waiting", "Visitors whose photo waits.", lambda: len(site.blocks._queue))
+    site.metrics.watch("cat_waiting", "Visitors whose photo waits.", lambda: len(site.queue))
     site.metrics.watch("cat_feedback_backlog", "Answers not yet delivered.", lambda: site.feedback().backlog)
     site.metrics.watch(
-        "cat_bundle_refused", "1 while a newer bundle cannot be served.", lambda: bool(site.serving.problem)
+        "cat_bundle_refused", "1 while a newer bundle cannot be served.", lambda: bool(site.predictor.problem)
     )
-    site.metrics.watch_model(lambda: site.serving.bundle.version)
+    site.metrics.watch_model(lambda: site.predictor.bundle.version)
 
 
-def _routes(site: Site, rate: Rate, settings: Settings) -> list[Route]:
-    """Return what operators ask: /health and /metrics; and /busy, which a turned-away page asks for words."""
+def _routes(site: Site, rate: Rate, settings: ServerSettings) -> list[Route]:
+    """Return what operators ask: /health and /metrics; and /busy, which a turned-away page asks for words;
+    and the model card, which the page links to."""
 
     def health(_: Request) -> JSONResponse:
         return JSONResponse(
             {
                 "ready": True,
-                "model": site.serving.bundle.version,
-                "model_problem": site.serving.problem,
-                "waiting": len(site.blocks._queue),
-                "feedback": asdict(site.feedback()) | {"off": unwritable(settings.feedback_dir)},
+                "model": site.predictor.bundle.version,
+                "model_problem": site.predictor.problem,
+                "waiting": len(site.queue),
+                "feedback": asdict(site.feedback()) | {"off": unwritable(settings.model.feedback_dir)},
             }
         )
 
     def busy(request: Request) -> PlainTextResponse:
-        queue, seconds = site.blocks._queue, rate.wait(visitor(request.scope, settings.on_space))
-        said = words.too_fast(seconds) if seconds else words.busy(crowd.before(queue))
-        if settings.rate and crowd.takes_too_much(queue, request.scope, settings.on_space):
-            said = words.TOO_MANY
+        waiting, seconds = site.queue, rate.wait(visitor(request.scope, settings.on_space))
+        said = text.too_fast(seconds) if seconds else text.busy(queue.before(waiting))
+        if settings.rate and queue.takes_too_much(waiting, request.scope, settings.on_space):
+            said = text.TOO_MANY
         return PlainTextResponse(said, headers={"Cache-Control": "no-store"})
+
+    def card(_: Request) -> PlainTextResponse:
+        try:
+            return PlainTextResponse((site.predictor.bundle.folder / CARD).read_text("utf-8"))
+        except OSError:
+            return PlainTextResponse("Not found", 404)
 
     def metrics(_: Request) -> PlainTextResponse:
         return PlainTextResponse(site.metrics.text(), media_type="text/plain; version=0.0.4")
 
-    return [Route("/health", health), Route("/busy", busy), Route("/metrics", metrics)]
+    return [
+        Route("/health", health),
+        Route("/busy", busy),
+        Route("/metrics", metrics),
+        Route(f"/{text.CARD_ADDRESS}", card),
+    ]

@@ -18,15 +18,22 @@ class Metrics:
     def __init__(self) -> None:
         """Start at nothing."""
         self._registry = CollectorRegistry()
-        own = {"registry": self._registry}
-        self._requests = Counter("cat_requests", "HTTP requests.", ["route", "status"], **own)
-        self._verdicts = Counter("cat_verdicts", "Verdicts given.", ["label"], **own)
-        self._refusals = Counter("cat_refusals", "Photos and requests refused.", ["cause"], **own)
+        self._requests = Counter(
+            "cat_requests", "HTTP requests.", ["route", "status"], registry=self._registry
+        )
+        self._verdicts = Counter("cat_verdicts", "Verdicts given.", ["label"], registry=self._registry)
+        self._refusals = Counter(
+            "cat_refusals", "Photos and requests refused.", ["cause"], registry=self._registry
+        )
         self._seconds = Histogram(
-            "cat_seconds", "Seconds that a step took.", ["step"], buckets=SECONDS, **own
+            "cat_seconds", "Seconds that a step took.", ["step"], buckets=SECONDS, registry=self._registry
         )
         self._request_seconds = Histogram(
-            "cat_request_seconds", "Seconds that a request took.", ["route"], buckets=SECONDS, **own
+            "cat_request_seconds",
+            "Seconds that a request took.",
+            ["route"],
+            buckets=SECONDS,
+            registry=self._registry,
         )
 
     def took(self, step: str, seconds: float, counted: bool = True) -> None:  # noqa: ARG002 - all are work

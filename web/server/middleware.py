@@ -18,13 +18,13 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from web import words
-from web.metrics import Metrics
+from web import text
+from web.server.metrics import Metrics
 
 LOG = logging.getLogger(__name__)
 PAGES = {
     "", "assets", "busy", "config", "favicon.ico", "health", "login", "login_check", "logout",
-    "manifest.json", "metrics", "robots.txt", "static", "svelte", "theme.css",
+    "manifest.json", "metrics", "model-card", "robots.txt", "static", "svelte", "theme.css",
 }  # fmt: skip
 API = {
     "app_id", "call", "cancel", "heartbeat", "info", "login_check", "openapi.json", "queue", "reset", "run",
@@ -111,11 +111,11 @@ class Rate:
         return hashlib.blake2b(address.encode(), key=self._salt, digest_size=16).digest()
 
 
-class Shield:
+class SecurityMiddleware:
     """The ASGI middleware."""
 
     def __init__(
-        self, app: ASGIApp, metrics: Metrics, rate: Rate, most_bytes: int, behind_proxy: bool
+        self, app: ASGIApp, *, metrics: Metrics, rate: Rate, most_bytes: int, behind_proxy: bool
     ) -> None:
         """Stand before an application.
 
@@ -166,7 +166,7 @@ class Shield:
                 raise
             LOG.error("A photo could not be put down: %s", error.strerror or type(error).__name__)
             self._metrics.refused("disk")
-            await refusal("upload", words.NO_PLACE, 507)(scope, receive, with_headers)
+            await refusal("upload", text.NO_PLACE, 507)(scope, receive, with_headers)
 
     def _refusal(self, scope: Scope) -> Response | None:
         what = kind(scope["path"])
@@ -176,13 +176,13 @@ class Shield:
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._most_bytes:
             self._metrics.refused("size")
-            return refusal(what, words.TOO_BIG, 413)
+            return refusal(what, text.TOO_BIG, 413)
         if what in QUESTIONS and scope["method"] == "POST":
             seconds = self._rate.ask(visitor(scope, self._behind_proxy))
             if seconds:
                 self._metrics.refused("rate")
                 after = {"Retry-After": str(int(seconds) + 1)}
-                return refusal(what, words.too_fast(seconds), 429, after)
+                return refusal(what, text.too_fast(seconds), 429, after)
         return None
 
     def _bounded(self, receive: Receive) -> Receive:
@@ -203,7 +203,7 @@ class Shield:
                     return {"type": "http.disconnect"}
                 piece += message.get("body", b"")
                 if not message.get("more_body") or len(piece) >= PIECE:
-                    return message | {"body": bytes(piece)} if piece else message
+                    return {**message, "body": bytes(piece)} if piece else message
 
         return counted
 
@@ -224,7 +224,7 @@ def visitor(scope: Scope, behind_proxy: bool) -> str:
     return scope["client"][0] if scope.get("client") else ""
 
 
-class Log:
+class LogMiddleware:
     """ASGI middleware that counts each request and writes a line of JSON on it, without personal data."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:

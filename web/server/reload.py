@@ -1,22 +1,25 @@
 """The model that answers now; a newly exported bundle takes its place between two requests."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+
+from cat_model import Bundle, Explanation, Predictor, Verdict
 from cat_model.bundle import MANIFEST, MODEL
-from cat_model.predict import Predictor
-from cat_model.regularly import regularly
+from cat_model.photo import Photo
+from cat_model.predictor import EXPLAIN_BUDGET
+from web.server.periodic import regularly
 
-LOOK_EVERY_S = 2.0
+CHECK_EVERY_S = 2.0
 
 
-class Serving:
-    """Stands in for the predictor of a bundle folder and, while it watches, follows what is exported there.
+class ReloadingPredictor:
+    """Answers as the predictor of a bundle folder does and, while it watches, follows what is exported there.
 
-    Whatever a Predictor has or does, the newest one has or does: `serving.predict(photo)`. Who asks more than
-    once for one answer takes `serving.predictor` first, for between two questions the model may change.
+    Who asks more than once for one answer takes `predictor` first, for between two questions the model may
+    change.
     """
 
     def __init__(self, load: Callable[[], Predictor], folder: Path) -> None:
@@ -38,12 +41,6 @@ class Serving:
         self.room = threading.BoundedSemaphore(self._predictor.workers)
         """Held while a visitor's photo is in memory: so many at a time as there are interpreters."""
 
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the type is that of Predictor's attribute
-        """Return what the present predictor has by this name."""
-        if name.startswith("_"):  # nothing of a predictor's own, nor of this object before it is made
-            raise AttributeError(name)
-        return getattr(self._predictor, name)
-
     @property
     def predictor(self) -> Predictor:
         """The predictor of the newest bundle that could be served."""
@@ -54,7 +51,36 @@ class Serving:
         """Why the bundle that now lies in the folder is not the one that answers; None if it is."""
         return self._problem
 
-    def look(self) -> bool:
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle that answers now."""
+        return self._predictor.bundle
+
+    def predict(self, photo: Photo, thorough: bool = False) -> Verdict:
+        """Say whether a photo shows a cat, as `Predictor.predict` does."""
+        return self._predictor.predict(photo, thorough)
+
+    def predict_many(self, photos: Iterable[Photo], thorough: bool = False) -> Iterator[Verdict]:
+        """Yield a verdict for each photo, as `Predictor.predict_many` does; all by one model."""
+        return self._predictor.predict_many(photos, thorough)
+
+    def explain(
+        self,
+        photo: Photo,
+        budget: int = EXPLAIN_BUDGET,
+        on_progress: Callable[[float], None] | None = None,
+        *,
+        counted: bool = True,
+        thorough: bool = False,
+    ) -> Explanation:
+        """Explain a verdict, as `Predictor.explain` does."""
+        return self._predictor.explain(photo, budget, on_progress, counted=counted, thorough=thorough)
+
+    def embedding(self, photo: Photo) -> np.ndarray:
+        """Return the description of a photo, as `Predictor.embedding` does."""
+        return self._predictor.embedding(photo)
+
+    def check(self) -> bool:
         """Serve what lies in the folder if that has changed; return whether there is a new predictor.
 
         A bundle that cannot be served leaves the predictor as it is, and says why in `problem`.
@@ -70,12 +96,12 @@ class Serving:
         self._predictor, self._problem, self._seen = predictor, None, state
         return True
 
-    def watch(self, every_s: float = LOOK_EVERY_S) -> None:
-        """Look every few seconds, in a thread of its own, until `stop`."""
-        self._stop = regularly(self.look, every_s, "bundle")
+    def watch(self, every_s: float = CHECK_EVERY_S) -> None:
+        """Check every few seconds, in a thread of its own, until `stop`."""
+        self._stop = regularly(self.check, every_s, "bundle")
 
     def stop(self) -> None:
-        """Look no more."""
+        """Check no more."""
         self._stop()
 
 

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import gradio as gr
 
-from cat_model.settings import UPLOADS, SettingsError, uploads_lie_in
+from cat_model.settings import SettingsError
+from web import gradio_compat
+from web.settings import UPLOADS, uploads_lie_in
 
 PREFIX = "are-you-a-cat-"
 SWEEP_S, LIFE_S = 5, 15 * 60
@@ -62,9 +64,7 @@ class Sweeper:
 
     def sweep(self) -> None:
         """Delete what is too old or too much. What comes, goes or resists waits for the next time."""
-        stays = {
-            Path(name) for each in self._blocks.blocks.values() for name in getattr(each, "keep_in_cache", ())
-        }
+        stays = gradio_compat.files_kept(self._blocks)
         # os.walk passes over what goes meanwhile, Path.rglob ends at it.
         walked = [(Path(at), folders, files) for at, folders, files in os.walk(self._folder)]
         files = sorted((touched(at / name), at / name) for at, _, names in walked for name in names)
@@ -79,8 +79,7 @@ class Sweeper:
             if old(touched(path)):
                 with suppress(OSError):  # it is not empty
                     path.rmdir()
-        for names in self._blocks.temp_file_sets:  # Gradio notes every upload here, and would for ever
-            names.clear()
+        gradio_compat.forget_uploads(self._blocks)
         self._alive()
 
     def _alive(self) -> None:

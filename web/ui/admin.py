@@ -9,9 +9,9 @@ from pathlib import Path
 
 import gradio as gr
 
-from cat_model import drift
-from cat_model.delivery import Delivery
-from cat_model.traffic import EDGES, TIMES_MS, Aggregate
+from cat_model.feedback.delivery import Delivery
+from cat_model.monitoring import drift
+from cat_model.monitoring.traffic import EDGES, TIMES_MS, Aggregate
 
 ATTEMPTS, PAUSE_S = 5, 60.0
 """So many wrong passwords, whoever sent them, and none is looked at for so long."""
@@ -19,7 +19,7 @@ WRONG = "That is not the password."
 WAIT = "Too many wrong passwords. Please wait a minute."
 
 
-class Office:
+class AdminPanel:
     """Shows the owner what the page knows of itself."""
 
     def __init__(
@@ -28,6 +28,7 @@ class Office:
         bundle: Path,
         blocks: Callable[[], Sequence[Aggregate]],
         delivery: Delivery,
+        *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Remember the password and what is shown.
@@ -47,12 +48,12 @@ class Office:
         self._lock = threading.Lock()
         self._wrong: list[float] = []
 
-    def enter(self, password: str) -> tuple[str, str]:
-        """Return what is shown for a password, as HTML, and the emptied box."""
+    def enter(self, password: str) -> str:
+        """Return what is shown for a password, as HTML."""
         refusal = self._refusal(password)
         if refusal:
-            return f'<p class="failed">{refusal}</p>', ""
-        return f"{self._feedback()}{self._drift()}", ""
+            return f'<p class="failed">{refusal}</p>'
+        return f"{self._feedback()}{self._drift()}"
 
     def _refusal(self, password: str) -> str:
         with self._lock:
@@ -75,12 +76,12 @@ class Office:
             "last delivered": status.last_success or "nothing since the start",
             "last error": status.last_error or "none",
         }
-        return f"<h3>Feedback</h3>{_table(rows.items())}"
+        return f"<h3>Feedback</h3>{_table(list(rows.items()))}"
 
     def _drift(self) -> str:
         blocks = self._blocks()
         try:
-            found = drift.judge(blocks, drift.read_reference(self._bundle))
+            found = drift.compare(blocks, drift.read_reference(self._bundle))
         except drift.DriftError as error:
             window = sum(blocks[-drift.WINDOW :], Aggregate())
             return f"<h3>Photos</h3><p>{html.escape(str(error))}</p>{_counts(window)}"
@@ -89,7 +90,7 @@ class Office:
         )
         rows = [
             (each.name, f"{each.found:.3f} (alarm above {each.limit:.3f}){' ALARM' if each.alarm else ''}")
-            for each in found.findings
+            for each in found.tests
         ]
         return (
             f"<h3>Photos</h3><p><strong>{said}</strong> The last {found.window.photos} photos against "
@@ -98,15 +99,19 @@ class Office:
         )
 
 
-def lay_out(office: Office) -> None:
+def lay_out(panel: AdminPanel) -> None:
     """Lay out the owner's part, closed at first."""
     with gr.Accordion("For the owner of this page", open=False, elem_id="owner"):
         password = gr.Textbox(label="Password", type="password", max_lines=1, elem_id="password")
         enter = gr.Button("Show", size="sm")
         shown = gr.HTML(elem_id="office")
+
+    def answer(given: str) -> dict[gr.HTML | gr.Textbox, str]:
+        return {shown: panel.enter(given), password: ""}
+
     gr.on(
         [enter.click, password.submit],
-        office.enter,
+        answer,
         password,
         [shown, password],
         queue=False,

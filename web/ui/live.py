@@ -9,9 +9,10 @@ import html
 import gradio as gr
 
 from cat_model import PhotoError
-from cat_model.serving import Serving
-from web import why, words
-from web.photo_box import PhotoBox
+from web import text
+from web.gradio_compat import PhotoBox
+from web.server.reload import ReloadingPredictor
+from web.ui import explanation
 
 EVERY_S = 0.05
 """Between two frames that the browser sends, at least."""
@@ -21,34 +22,31 @@ SIDE = 320
 """Pixels of the longer side of the frame that goes back: half a usual camera's, which is quick to make."""
 VISITORS = 16
 """Cameras watched at the same time."""
-HINT = words.panel("idle", "Start the camera and press Record", "Frames are looked at and forgotten.")
+HINT = text.panel("idle", text.OPEN_CAMERA, text.FRAMES)
 
 
-class Watcher:
-    """Answers frames."""
-
-    def __init__(self, serving: Serving) -> None:
-        """Remember who judges."""
-        self._serving = serving
-
-    def watch(self, frame: str | bytes | None) -> str:
-        """Return the HTML of the verdict on a frame, with the frame under its colours."""
-        if frame is None:
-            return HINT
-        try:
-            with self._serving.room:
-                explanation = self._serving.explain(frame, budget=0, counted=False)
-        except PhotoError as error:
-            return words.refused(str(error))
-        said = html.escape(explanation.sentence)
-        return (
-            f"{words.verdict_panel(explanation.verdict)}{why.picture(explanation, SIDE)}"
-            f'<p class="sentence">{said}</p>{why.LEGEND}'
-        )
+def answer(predictor: ReloadingPredictor, frame: str | bytes | None) -> str:
+    """Return the HTML of the verdict on a frame, with the frame under its colours."""
+    if frame is None:
+        return HINT
+    try:
+        with predictor.room:
+            explained = predictor.explain(frame, budget=0, counted=False)
+    except PhotoError as error:
+        return text.refused(str(error))
+    said = html.escape(explained.sentence)
+    return (
+        f"{text.verdict_panel(explained.verdict)}{explanation.picture(explained, SIDE)}"
+        f'<p class="sentence">{said}</p>{explanation.LEGEND}'
+    )
 
 
-def tab(serving: Serving) -> None:
+def lay_out(predictor: ReloadingPredictor) -> None:
     """Lay out the tab's content and wire it."""
+
+    def watch(frame: str | bytes | None) -> str:
+        return answer(predictor, frame)
+
     with gr.Row():
         with gr.Column():
             camera = PhotoBox(
@@ -66,7 +64,7 @@ def tab(serving: Serving) -> None:
         with gr.Column():
             seen = gr.HTML(HINT, elem_id="live")
     camera.stream(
-        Watcher(serving).watch,
+        watch,
         camera,
         seen,
         stream_every=EVERY_S,

@@ -1,0 +1,1 @@
+"""Photos: read, listed, split, cached, augmented, corrupted."""

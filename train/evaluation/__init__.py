@@ -1,0 +1,1 @@
+"""How good predictions are: metrics, plots, reports, comparisons, stress slices."""

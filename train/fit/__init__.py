@@ -1,0 +1,1 @@
+"""Fitting: batches, head, fine-tuning."""

@@ -1,0 +1,34 @@
+"""Starts the page: `python -m web`, `python app.py` and `are-you-a-cat serve` are the same.
+
+Settings: docs/configuration.md.
+"""
+
+import signal
+import sys
+
+from cat_model import BundleError
+from cat_model.settings import SettingsError
+from web.server.app import run
+from web.server.uploads import own_folder
+from web.settings import ServerSettings
+from web.ui.page import create_app
+
+
+def main() -> int:
+    """Run the page until it is interrupted or terminated, at whatever moment; return the exit code."""
+    stops: list[int] = []
+    # Both by name: a parent that ignores SIGINT (a script's background job) hands that on. The handler only
+    # notes the signal: an exception at an arbitrary line can be swallowed there.
+    for sign in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sign, lambda number, _: stops.append(number))
+    try:
+        settings = ServerSettings.from_env()
+        with own_folder(settings.uploads_dir):
+            return run(create_app(settings), settings, stops)
+    except (BundleError, SettingsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
