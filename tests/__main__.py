@@ -1,7 +1,9 @@
-"""Set up and run the tests: `python3 -m tests [options of pytest]`, with nothing but Python 3.11 or newer.
+"""Set up and run the tests: `python3 -m tests [--no-browser] [options of pytest]`, with only Python 3.11.
 
-Makes the virtual environment `.venv-dev`, installs requirements-dev.txt into it, gets Chromium for browser
-tests where Debian's packages can be installed, and hands over to ruff and pytest.
+Makes the virtual environment `.venv-dev`, installs requirements-dev.txt into it and gets Chromium for the
+browser tests where Debian's packages can be installed. Then ruff, pyright and pytest run. With options of
+pytest only pytest runs, in one process unless they say otherwise. `--no-browser` installs no Chromium and
+leaves the browser tests out.
 """
 
 import os
@@ -9,23 +11,34 @@ import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
+NO_BROWSER = "--no-browser"
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = ROOT / ".venv-dev"
 PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+BROWSER_TESTS = "tests/app"
+MOST_WORKERS = 4
+"""Test processes at most: each of some holds TensorFlow, 2 GB."""
+WORKERS = ["-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "loadfile"]
+LINT = (["ruff", "check", "--quiet"], ["ruff", "format", "--check", "--quiet"], ["pyright"])
 
 
-def main() -> int:
-    """Set up, run ruff and pytest, and return the exit code: 0 when both found nothing wrong."""
+def main(arguments: Sequence[str]) -> int:
+    """Set up, run what there is to run, and return the exit code: 0 when nothing wrong was found."""
+    options = [each for each in arguments if each != NO_BROWSER]
+    browser = len(options) == len(arguments)
     if _install():
         print("The packages could not be installed; what went wrong stands above.", file=sys.stderr)
         return 1
-    _get_browser()
-    ruff = [PYTHON, "-m", "ruff"]
-    code = max(_run(*ruff, "check", "--quiet"), _run(*ruff, "format", "--check", "--quiet"))
-    return max(code, _run(PYTHON, "-m", "pytest", *sys.argv[1:]))
+    if browser:
+        _get_browser()
+    left_out = [] if browser else [f"--ignore={BROWSER_TESTS}"]
+    codes = [] if options else [_run(PYTHON, "-m", *tool) for tool in LINT]
+    codes.append(_run(PYTHON, "-m", "pytest", *left_out, *(options or WORKERS)))
+    return max(codes)
 
 
 def _install() -> int:
@@ -44,8 +57,12 @@ def _install() -> int:
 def _get_browser() -> None:
     if any(map(shutil.which, BROWSERS)) or not shutil.which("apt-get"):
         return
-    print("Installing Chromium for the browser tests …", flush=True)
     sudo = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
+    print(
+        f"Installing Chromium for the browser tests by `{' '.join([*sudo, 'apt-get'])}` …\n"
+        f"({NO_BROWSER} leaves both out.)",
+        flush=True,
+    )
     quiet = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-o", "Dpkg::Use-Pty=0"]
     for command in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
         if _run(*sudo, *quiet, *command):
@@ -62,4 +79,4 @@ def _run(*command: str | Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

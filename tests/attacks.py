@@ -1,4 +1,4 @@
-"""Files made to cost a decoder minutes or gigabytes; each has less than 20 MB, the most that is read."""
+"""Files made to cost a decoder minutes or gigabytes; each has less than 60 MB, the most that is read."""
 
 import struct
 import zlib
@@ -7,8 +7,8 @@ from math import isqrt
 
 from PIL import Image
 
-from cat_model.photo import DEFAULT_LIMITS
-from tests.pictures import encoded, png
+from cat_model.photo import DEFAULT_LIMITS, SCENE_LEAST
+from tests.image_files import encoded, png
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SMALL = Image.new("RGB", (60, 40), "teal")
@@ -76,6 +76,31 @@ def bmp(compression: int, body: bytes, side: int) -> bytes:
     return b"BM" + struct.pack("<IHHI", begin + len(body), 0, 0, begin) + header + bytes(1024) + body
 
 
+def heic_liar(width: int, height: int) -> bytes:
+    """Return a HEIC of 16 megapixels that says it has only so many pixels."""
+    data = encoded(Image.new("RGB", (4000, 4000), "teal"), "HEIC")
+    at = data.index(b"ispe") + 8
+    return data[:at] + struct.pack(">II", width, height) + data[at + 8 :]
+
+
+def heic_repeated() -> bytes:
+    """Return a HEIC of many tiles that all have the same bytes."""
+    corner = Image.effect_noise((512, 512), 100).convert("RGB")
+    photo = Image.new("RGB", (2048, 1536))
+    photo.paste(corner, (0, 0))
+    data = encoded(photo, "HEIC", tile_size=512, quality=100)
+    at = data.index(b"dimg") + 6
+    (count,) = struct.unpack_from(">H", data, at)
+    return data[: at + 2] + data[at + 2 : at + 4] * count + data[at + 2 + 2 * count :]
+
+
+def heic_boxes(count: int) -> bytes:
+    """Return a HEIC with more empty boxes than parts of a photo."""
+    data = encoded(SMALL, "HEIC")
+    size = int.from_bytes(data[:4], "big")
+    return data[:size] + struct.pack(">I4s", 8, b"free") * count + data[size:]
+
+
 REFUSED: dict[str, Callable[[], bytes]] = {
     "a bomb of 100 megapixels": lambda: png(10_000, 10_000, 1, 0, [bytes(1250)] * 10_000),
     "a strip of a million pixels": lambda: png(1_000_000, 1, 8, 2, [bytes(3_000_000)]),
@@ -100,6 +125,10 @@ REFUSED: dict[str, Callable[[], bytes]] = {
     ),
     "a BMP in run-length coding": lambda: bmp(1, b"\1\0" * 8_000_000, 4000),
     "a BMP that leaps from end to end": lambda: bmp(1, b"\0\2\xff\xff" * 1_000_000, 4000),
+    "a HEIC that is greater than it says": lambda: heic_liar(64, 48),
+    "a HEIC that says it is greater than all": lambda: heic_liar(60_000, 60_000),
+    "a HEIC whose tiles are all the same bytes": heic_repeated,
+    "a HEIC of a million boxes": lambda: heic_boxes(1_000_000),
 }
 ANSWERED: dict[str, Callable[[], bytes]] = {
     "a text of 18 MB in a PNG": lambda: png_with(chunk(b"tEXt", b"a\0" + b"x" * 18_000_000)),
@@ -118,6 +147,8 @@ ANSWERED: dict[str, Callable[[], bytes]] = {
         segment(0xE2, b"MPF\0" + tiff(5000, 65_000)[:65_000]) * 250
     ),
     "19 MB of padding in a JPEG": lambda: jpeg_with(b"\xff" * 19_000_000),
+    "a video of 58 MB behind a JPEG": lambda: encoded(SMALL, "JPEG") + bytes(range(256)) * 227_000,
+    "a text of 58 MB in a WebP": lambda: encoded(SMALL, "WEBP", xmp=bytes(58_000_000)),
 }
 
 
@@ -127,8 +158,24 @@ def largest(mode: str, form: str, pixels: int, **options: object) -> Callable[[]
     return lambda: encoded(Image.new(mode, (side, side)), form, **options)
 
 
+def fading(form: str) -> Callable[[], bytes]:
+    """Return what makes an animation that begins blank, as big as one may be to be looked through."""
+
+    def made() -> bytes:
+        side = isqrt(DEFAULT_LIMITS.pixels_moving // SCENE_LEAST)
+        scene = Image.linear_gradient("L").resize((side, side)).convert("RGB")
+        blank = Image.new("RGB", scene.size)
+        frames = [Image.blend(blank, scene, part / 4) for part in range(5)]
+        return encoded(frames[0], form, save_all=True, append_images=frames[1:], duration=60)
+
+    return made
+
+
+TURNED = Image.Exif()
+TURNED[0x0112] = 6
 LARGEST: dict[str, Callable[[], bytes]] = {
-    "JPEG": largest("RGB", "JPEG", DEFAULT_LIMITS.pixels),
+    "JPEG": largest("L", "JPEG", DEFAULT_LIMITS.pixels),
+    "phone's JPEG of 108 megapixels": lambda: encoded(Image.new("RGB", (12_000, 9_000)), "JPEG"),
     "progressive JPEG": largest("CMYK", "JPEG", DEFAULT_LIMITS.pixels_whole, progressive=True),
     "PNG": largest("RGBA", "PNG", DEFAULT_LIMITS.pixels_whole, compress_level=1),
     "PNG of 16 bits": largest("I;16", "PNG", DEFAULT_LIMITS.pixels_whole, compress_level=1),
@@ -138,4 +185,11 @@ LARGEST: dict[str, Callable[[], bytes]] = {
     "WebP": largest("RGBA", "WEBP", DEFAULT_LIMITS.pixels_copied, quality=1, method=0),
     "WebP without loss": largest("RGBA", "WEBP", DEFAULT_LIMITS.pixels_copied, lossless=True, method=0),
     "AVIF": largest("RGBA", "AVIF", DEFAULT_LIMITS.pixels_copied, speed=10),
+    "HEIC": largest("RGBA", "HEIC", DEFAULT_LIMITS.pixels_copied),
+    "HEIC in tiles": lambda: encoded(Image.new("RGB", (8064, 6048)), "HEIC", tile_size=512),
+    "turned PNG": largest("RGB", "PNG", DEFAULT_LIMITS.pixels_whole, compress_level=1, exif=TURNED),
+    "JPEG in several scans without an end": lambda: largest(
+        "RGB", "JPEG", DEFAULT_LIMITS.pixels_whole, progressive=True
+    )()[:-2],
+    **{f"{form} that fades in": fading(form) for form in ("GIF", "WEBP", "PNG", "AVIF")},
 }

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tests.image_files import heic
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 ANSWERED = (
@@ -18,6 +20,8 @@ ANSWERED = (
     "rotated.jpg",
     "wrong_suffix.txt",
     "no_suffix",
+    "phone.heic",
+    "no_end.jpg",
 )
 REFUSED = (
     "drawing.svg",
@@ -28,8 +32,11 @@ REFUSED = (
     "tiny.png",
     "empty.jpg",
     "scan.tiff",
-    "phone.heic",
+    "cut.heic",
     "document.pdf",
+    "page.html",
+    "photo.jxl",
+    "archive.zip",
 )
 
 
@@ -41,6 +48,7 @@ def bad_photos(folder: Path) -> dict[str, Path]:
     _written_by_pillow(paths, cat)
     jpeg = (EXAMPLES / "chelsea.jpg").read_bytes()
     png = paths["transparent.png"].read_bytes()
+    phone = heic(cat, quality=90)
     content = {
         "wrong_suffix.txt": jpeg,
         "no_suffix": jpeg,
@@ -50,8 +58,13 @@ def bad_photos(folder: Path) -> dict[str, Path]:
         "damaged.png": png[:200] + bytes(300) + png[500:],
         "huge.png": _black_png(30_000, 30_000),
         "empty.jpg": b"",
-        "phone.heic": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200),
+        "phone.heic": phone,
+        "cut.heic": phone[: len(phone) // 2],
+        "no_end.jpg": jpeg.removesuffix(b"\xff\xd9"),
         "document.pdf": b"%PDF-1.7\n" + bytes(200),
+        "page.html": b"<!DOCTYPE html>\n<html><body><img src=cat.jpg></body></html>\n",
+        "photo.jxl": b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(200),
+        "archive.zip": b"PK\3\4" + bytes(200),
     }
     for name, data in content.items():
         paths[name].write_bytes(data)

@@ -10,6 +10,13 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # a bare `pytest` does not look for packages here
 
 
+def pytest_collection_modifyitems(items):
+    """Mark the tests that use CAT_SHARED, so that `-m shared` and `-m "not shared"` choose them."""
+    for item in items:
+        if "shared" in item.fixturenames:
+            item.add_marker(pytest.mark.shared)
+
+
 @pytest.fixture(scope="session")
 def examples() -> Path:
     """The example photos of the page: chelsea.jpg is a cat, astronaut.jpg and coffee.jpg are not."""

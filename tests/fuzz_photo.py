@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from cat_model.photo import Limits, PhotoError, decode
-from tests.pictures import encoded
+from tests.image_files import encoded
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 LIMITS = Limits(pixels=1_000_000, pixels_whole=1_000_000)
@@ -53,6 +53,7 @@ def healthy() -> dict[str, list[bytes]]:
         "AVIF": [encoded(clear, "AVIF", **turned), encoded(photo, "AVIF", **moving)],
         "GIF": [encoded(clear, "GIF", **moving), encoded(photo, "GIF", comment=b"a comment")],
         "BMP": [encoded(photo, "BMP"), encoded(photo.quantize(16), "BMP")],
+        "HEIC": [encoded(photo, "HEIC", **turned), encoded(clear.resize((150, 100)), "HEIC", tile_size=64)],
     }
 
 

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from cat_model.feedback import Flag
-from cat_model.predict import Verdict
+from cat_model.feedback.record import Feedback
+from cat_model.verdict import Verdict
 
 VERDICT = Verdict(0.12345678, False, False, "not a cat", "model-7")
 
 
-def flag(secret="aaaabbbbccccdddd", says_cat=True, **more) -> Flag:
-    """A flag of a made-up verdict; the fields of Flag may be given by name."""
-    return replace(Flag(VERDICT, "f" * 64, says_cat, secret), **more)
+def flag(secret="aaaabbbbccccdddd", says_cat=True, **more) -> Feedback:
+    """A flag of a made-up verdict; the fields of Feedback may be given by name."""
+    return replace(Feedback(VERDICT, "f" * 64, says_cat, secret), **more)
 
 
 def numbers(seed=0, size=1280) -> np.ndarray:

@@ -16,6 +16,7 @@ import pytest
 
 from cat_model import Predictor, runtime
 from cat_model.bundle import Bundle
+from cat_model.photo import SUFFIXES
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = ROOT / ".cache" / "tflite"
@@ -60,11 +61,12 @@ def old_python() -> Path:
 @pytest.fixture(scope="session")
 def photos(request, examples) -> list[Path]:
     """Photos that nothing was trained on, where there are any, and the examples."""
+    ours = sorted(examples.glob("*.jpg"))
     try:
         wild = request.getfixturevalue("shared_part")("photos/wild")
     except pytest.skip.Exception:
-        wild = examples
-    return sorted(examples.glob("*.jpg")) + sorted(p for p in wild.rglob("*") if p.is_file())[::EVERY]
+        return ours
+    return ours + sorted(path for path in wild.rglob("*") if path.suffix in SUFFIXES)[::EVERY]
 
 
 @pytest.fixture(scope="session")
@@ -88,7 +90,7 @@ def test_tensorflows_interpreter_answers_the_same(photos, answers, monkeypatch):
 
     monkeypatch.setattr(runtime, "_interpreter_class", lambda: tf.lite.Interpreter)
     theirs = Predictor(Bundle.read())
-    assert type(theirs._runtime._idle.queue[0]._tflite) is tf.lite.Interpreter
+    assert type(theirs.cascade.runtime._idle.queue[0]._tflite) is tf.lite.Interpreter
     assert_same(answers, [vars(theirs.predict(photo)) for photo in photos])
 
 

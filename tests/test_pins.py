@@ -7,13 +7,13 @@ import subprocess
 import time
 import urllib.request
 import venv
-from pathlib import Path
+import zipfile
 
 import pytest
 import yaml
 
-ROOT = Path(__file__).parents[1]
-SETS = ("requirements", "requirements-train", "requirements-dev")
+from tests import pins as renewing
+from tests.pins import ROOT, SETS
 
 
 def pins(name: str) -> set[str]:
@@ -57,13 +57,77 @@ def test_every_pin_names_the_files_it_may_be(name):
 
 
 def test_the_three_sets_agree():
-    assert pins("requirements") <= pins("requirements-train") <= pins("requirements-dev")
+    """On versions: what else is asked for may widen where a package is needed."""
+    app, train, dev = ({pin.partition(" ;")[0] for pin in pins(name)} for name in SETS)
+    assert app <= train <= dev
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A small project, and an index that holds two versions of each package that it asks for."""
+    index, root = tmp_path / "index", tmp_path / "project"
+    index.mkdir()
+    root.mkdir()
+    for package in ("gradio", "keras", "ruff"):
+        for version in ("1.0", "2.0"):
+            folder = f"{package}-{version}.dist-info"
+            with zipfile.ZipFile(index / f"{package}-{version}-py3-none-any.whl", "w") as wheel:
+                told = f"Metadata-Version: 2.1\nName: {package}\nVersion: {version}\n"
+                wheel.writestr(f"{folder}/METADATA", told)
+                wheel.writestr(f"{folder}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+                wheel.writestr(f"{folder}/RECORD", "")
+    for name, before, package in zip(SETS, ("", *SETS), ("gradio", "keras", "ruff"), strict=False):
+        also = f"-r {before}.in\n-c {before}.txt\n" if before else ""
+        (root / f"{name}.in").write_text(f"{also}{package}\n")
+        (root / f"{name}.txt").write_text("".join(f"{each}==1.0\n" for each in ("gradio", "keras", "ruff")))
+    (root / "README.md").write_text("---\nsdk: gradio\nsdk_version: 1.0\n---\nsdk_version: stays\n")
+    (tmp_path / "uv.toml").write_text(f'no-index = true\nfind-links = ["{index.as_posix()}"]\n')
+    monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
+    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
+    return root
+
+
+def state(project):
+    return {path.name: path.read_text() for path in project.iterdir()}
+
+
+def test_one_command_renews_all_pins_with_hashes_and_the_space(project):
+    assert renewing.main([], project) == 0
+    after = state(project)
+    assert re.findall(r"^\w+==\S+", after["requirements-dev.txt"], re.MULTILINE) == [
+        "gradio==2.0", "keras==2.0", "ruff==2.0",
+    ]  # fmt: skip
+    assert re.findall(r"^\w+==\S+", after["requirements.txt"], re.MULTILINE) == ["gradio==2.0"]
+    assert after["requirements-dev.txt"].count("--hash=sha256:") == 3
+    assert "make pins" in after["requirements.txt"]
+    assert after["README.md"] == "---\nsdk: gradio\nsdk_version: 2.0\n---\nsdk_version: stays\n"
+
+
+def test_named_packages_alone_are_renewed(project):
+    assert renewing.main(["keras"], project) == 0
+    after = state(project)
+    assert re.findall(r"^\w+==\S+", after["requirements-dev.txt"], re.MULTILINE) == [
+        "gradio==1.0", "keras==2.0", "ruff==1.0",
+    ]  # fmt: skip
+    assert "sdk_version: 1.0" in after["README.md"]
+
+
+@pytest.mark.parametrize("trouble", ["a package that there is not", "a README without a Space"])
+def test_what_cannot_be_renewed_changes_nothing(project, trouble, capfd):
+    if "package" in trouble:
+        (project / "requirements-dev.in").write_text("-r requirements-train.in\nno-such-package\n")
+    else:
+        (project / "README.md").write_text("# A project\n")
+    before = state(project)
+    assert renewing.main([], project) == 1
+    assert state(project) == before
+    assert "nothing was changed" in capfd.readouterr().err
 
 
 def test_the_app_needs_no_more_than_a_handful_of_packages():
     assert wanted("requirements") == {
         "ai-edge-litert", "backports-strenum", "boto3", "cryptography", "gradio", "huggingface_hub", "numba",
-        "numpy", "pillow", "prometheus-client", "shap",
+        "numpy", "pi-heif", "pillow", "prometheus-client", "shap", "tqdm",
     }  # fmt: skip
 
 

@@ -13,19 +13,19 @@ def shipped():
     return Bundle.read(SHIPPED_BUNDLE)
 
 
-def test_it_is_small_and_its_gate_verdict_is_what_its_rules_say(shipped):
+def test_it_is_small_and_passed_the_gate_of_today_without_force(shipped):
     assert len(shipped.model) <= 5_000_000
-    recorded = shipped.manifest["gate"]
-    assert recorded["passed"] == all(finding["passed"] for finding in recorded["findings"])
-    assert recorded["passed"] or len(recorded["forced"]) > 40  # somebody said why it ships all the same
-    rules = gate.read_rules(gate.RULES)
-    judged = {finding["rule"]: finding["limit"] for finding in recorded["findings"]}
-    assert {rule for rule in rules if not rule.startswith("test.false_cat")} <= set(judged)
-    assert all(rules.get(rule, rules["test.false_cat"]) == limit for rule, limit in judged.items())
-    test = shipped.manifest["metrics"]["test"]
-    found = {finding["rule"]: finding["found"] for finding in recorded["findings"]}
-    assert found["test.recall"] == test["recall"]["low"]
-    assert found["test.precision"] == test["precision"]["low"]
+    recorded, limits = shipped.manifest["gate"], gate.read_rules(gate.RULES)
+    assert recorded["passed"] is True
+    assert recorded["forced"] is None
+    found = {each["rule"]: each["found"] for each in recorded["findings"]}
+    for each in recorded["findings"]:
+        rule = each["rule"]
+        limit = limits.get(rule, limits.get(f"{rule.rpartition('.')[0]}.{gate.OTHER}"))
+        assert each["limit"] == limit, rule
+        assert each["passed"] is gate.hold(rule, each["direction"], limit, each["found"]).passed is True, rule
+    assert {rule for rule in limits if not rule.endswith(f".{gate.OTHER}")} <= set(found)
+    assert found["test.recall"] == shipped.manifest["metrics"]["test"]["recall_of"]["cat"]["low"]
 
 
 def test_its_manifest_tells_how_to_make_it_again(shipped):
@@ -43,12 +43,15 @@ def test_its_card_says_what_its_manifest_says(shipped):
 
 
 def test_it_holds_its_recorded_figures_on_wild_photos(shipped, predictor, shared_part):
+    """Of the photos they were recorded on nearly the same; of others, what the intervals allow."""
     wild = shared_part("photos/wild")
-    metrics = measure(predictor, wild, photos(shipped, wild)[1])
-    assert metrics.recall.value >= 0.99
-    assert metrics.precision.value >= 0.98
-    recorded = shipped.manifest["metrics"]["wild"]
-    # Another processor's int8 kernels may round a photo at the threshold the other way.
-    assert abs(metrics.recall.hits - recorded["recall"]["hits"]) <= 1
-    assert abs(metrics.precision.total - recorded["precision"]["total"]) <= 2
-    assert metrics.recall.total == recorded["recall"]["total"]
+    records = photos(shipped, wild)[1][::4]
+    found, recorded = measure(predictor, wild, records), shipped.manifest["metrics"]["wild"]
+    assert found.recall.high >= recorded["recall"]["low"]
+    for group, rate in found.false_cat.items():
+        if group in recorded["false_cat"]:
+            assert rate.low <= recorded["false_cat"][group]["high"], group
+    counted = recorded["recall"]["total"] + sum(e["total"] for e in recorded["false_cat"].values())
+    if counted == len(photos(shipped, wild)[1]):  # the same photos
+        # Another processor's int8 kernels may round a photo at the threshold the other way.
+        assert abs(found.recall.value - recorded["recall"]["value"]) < 0.02

@@ -55,9 +55,11 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path, **settings: object) -> Iterator[Server]:
-    """Run `python app.py` with a folder of its own until the block ends."""
-    port, feedback, uploads = free_port(), folder / "feedback", folder / "uploads"
+def running(folder: Path, port: int | None = None, **settings: object) -> Iterator[Server]:
+    """Run `python app.py` with a folder of its own until the block ends, on this port or a free one."""
+    port = port or free_port()
+    feedback, uploads = folder / "feedback", folder / "uploads"
+    folder.mkdir(exist_ok=True)
     env = environment(CAT_PORT=port, CAT_FEEDBACK_DIR=feedback, GRADIO_TEMP_DIR=uploads, **settings)
     log = folder / "log.txt"
     with log.open("wb") as output:
@@ -93,12 +95,15 @@ def bad(tmp_path_factory) -> dict[str, Path]:
     return bad_photos(tmp_path_factory.mktemp("bad"))
 
 
+def find_chromium() -> str | None:
+    """The path of the browser that tests and screenshots use; None where there is none."""
+    names = (os.environ.get("CAT_CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
+    return next((found for name in names if name and (found := shutil.which(name))), None)
+
+
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    for name in (os.environ.get("CAT_CHROMIUM"), "chromium", "chromium-browser", "google-chrome"):
-        if name and (found := shutil.which(name)):
-            return found
-    pytest.skip(
+    return find_chromium() or pytest.skip(
         "No browser: install Chromium (Debian: apt-get install chromium) or set CAT_CHROMIUM to its path."
     )
 
@@ -120,13 +125,17 @@ def browser(playwright, chromium):
 
 @pytest.fixture
 def visit(browser, server):
-    """Open the page in a fresh browser context: `visit(color_scheme="dark")` gives a Playwright page."""
+    """Open the page in a fresh browser context: `visit(color_scheme="dark")` gives a Playwright page.
+
+    A script, if one is given, runs before any of the page's.
+    """
     contexts = []
 
-    def opened(address: str = server.address, **options):
+    def opened(address: str = server.address, script: str = "", **options):
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
+        page.add_init_script(script)
         page.goto(address)
         page.locator(".verdict.idle").wait_for()
         return page

@@ -9,8 +9,9 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from cat_model.feedback import Record
+from cat_model.feedback.record import Record
 from tests.bad_photos import ANSWERED, REFUSED
+from web import text
 
 META = {"_type": "gradio.FileData"}
 
@@ -107,10 +108,36 @@ def test_a_file_over_the_limit_is_refused_at_the_door(server):
     assert sent.status_code == 413
 
 
-def test_a_mistake_in_a_request_shows_nothing_of_the_program(server):
-    for data in ([5], ["text"], []):
-        event, answer = call(server, *data)
-        assert (event, answer) == ("error", {"error": None})
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ([5], text.HOW_TO_SEND),
+        (["text"], text.HOW_TO_SEND),
+        ([[]], text.HOW_TO_SEND),
+        ([{"path": 5}], text.HOW_TO_SEND),
+        ([], text.too_few(["Your photo"], 0)),
+        (["https://example.com/cat.jpg"], text.NOT_ITS_ADDRESS),
+        ([{"url": "https://example.com/cat.jpg"}], text.NOT_ITS_ADDRESS),
+        ([{"path": "photo.jpg"}], text.UPLOAD_FIRST),
+        ([{}], text.UPLOAD_FIRST),
+    ],
+)
+def test_a_mistake_in_a_request_is_named(server, data, said):
+    event, answer = call(server, *data)
+    assert (event, answer["error"]) == ("error", said)
+
+
+def test_the_help_for_programs_promises_only_what_is_answered(server):
+    told = httpx.get(f"{server.address}/gradio_api/info").json()["named_endpoints"]["/predict"]
+    (photo,) = told["parameters"]
+    described = {
+        name: part["description"]
+        for name, part in photo["type"]["properties"].items()
+        if "description" in part
+    }
+    assert described["path"] == "What /gradio_api/upload answered for the photo"
+    assert described["url"] == "Instead: the photo in a data: address, in base64"
+    assert "publicly" not in json.dumps(told).lower()
 
 
 def test_feedback_is_stored_and_the_photo_only_if_asked(client, server, examples):
@@ -162,14 +189,13 @@ def test_feedback_without_an_answer_is_refused(client, server, examples):
 
 def test_only_the_documented_endpoints_are_public(client, server):
     told = httpx.get(f"{server.address}/gradio_api/info").json()
-    assert set(told["named_endpoints"]) == {"/predict", "/explain", "/feedback", "/undo"}
+    assert set(told["named_endpoints"]) == {"/predict", "/search", "/explain", "/feedback", "/undo"}
     assert told["unnamed_endpoints"] == {}
     assert "probability" in told["named_endpoints"]["/predict"]["description"]
 
 
 def test_the_demo_defaults_are_off(server):
     config = httpx.get(f"{server.address}/config").json()
-    assert config["max_file_size"] == 20_000_000
     assert not config["analytics_enabled"]
     assert config["run_history"] is False
     assert not config["pwa"]

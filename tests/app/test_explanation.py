@@ -7,9 +7,9 @@ import threading
 import pytest
 from PIL import Image
 
-from cat_model.explain_look import AGAINST, FOR
+from cat_model.explain.render import AGAINST, FOR
 from tests.app.conftest import QUIET
-from web import why
+from web.ui import explanation
 
 FIRST_S = 120_000  # the first closer look imports and compiles what SHAP needs
 
@@ -18,12 +18,12 @@ FIRST_S = 120_000  # the first closer look imports and compiles what SHAP needs
 def answered(visit):
     page = visit()
     page.get_by_role("button", name="A cat", exact=True).click()
-    page.locator("#why .picture").wait_for()
+    page.locator("#overlay .picture").wait_for()
     return page
 
 
 def colours(page):
-    return page.locator("#why .heat").get_attribute("src")
+    return page.locator("#overlay .heat").get_attribute("src")
 
 
 def test_the_reasons_come_with_the_verdict_and_go_with_the_photo(answered, predictor, examples):
@@ -31,6 +31,8 @@ def test_the_reasons_come_with_the_verdict_and_go_with_the_photo(answered, predi
     assert "speaks for a cat" in answered.inner_text("#why .legend")
     answered.get_by_label("Remove Image").click()
     answered.locator("#why").wait_for(state="hidden")
+    assert not answered.locator("#overlay .picture").count()
+    assert not answered.locator("#colours-on").is_visible()
 
 
 def test_a_closer_look_changes_the_colours_and_a_saved_picture_has_them(answered):
@@ -52,7 +54,7 @@ def test_a_closer_look_changes_the_colours_and_a_saved_picture_has_them(answered
 
 
 def shown(page):
-    address = page.locator("#why .picture img").first.get_attribute("src")
+    address = page.locator("#overlay .picture img").first.get_attribute("src")
     return base64.b64decode(address.partition(",")[2])
 
 
@@ -61,8 +63,29 @@ def mean(picture):
 
 
 def test_the_slider_sets_the_strength(answered):
-    answered.locator("#strength input[type=range]").fill("0")
-    answered.wait_for_function("getComputedStyle(document.querySelector('#why .heat')).opacity === '0'")
+    answered.locator("#strength").fill("0")
+    answered.wait_for_function("getComputedStyle(document.querySelector('#overlay .heat')).opacity === '0'")
+
+
+def test_there_is_one_picture_and_why_switches_its_colours(answered):
+    pictures = "[...document.querySelectorAll('#look img:not(#examples img, .heat)')]"
+    seen = f"{pictures}.filter(image => getComputedStyle(image).visibility == 'visible').length"
+    assert answered.evaluate(seen) == 1
+    photo, stage = (answered.locator(each).bounding_box() for each in ("#overlay .picture", "#photo"))
+    assert stage["x"] <= photo["x"]
+    assert photo["x"] + photo["width"] <= stage["x"] + stage["width"]
+    assert photo["width"] / photo["height"] == pytest.approx(451 / 300, abs=0.02)
+    assert photo["width"] > 0.9 * stage["width"] or photo["height"] > 0.8 * stage["height"]
+    heat = answered.locator("#overlay .heat")
+    assert heat.is_visible()
+    answered.get_by_label("Why?").uncheck()
+    assert not heat.is_visible()
+    assert answered.evaluate(seen) == 1
+    answered.get_by_role("button", name="An astronaut", exact=True).click()
+    answered.locator(".verdict.other").wait_for()
+    assert not heat.is_visible()  # it stays off
+    answered.get_by_label("Why?").check()
+    heat.wait_for()
 
 
 def test_a_closer_look_that_nobody_waits_for_ends():
@@ -77,7 +100,7 @@ def test_a_closer_look_that_nobody_waits_for_ends():
             finally:
                 ended.set()
 
-    steps = why.steps(Endless(), "photo.jpg")
+    steps = explanation.steps(Endless(), "photo.jpg", thorough=False)
     while not began.is_set():
         assert next(steps) in (0.0, 0.5)
     assert not ended.is_set()
@@ -102,10 +125,14 @@ def test_the_live_tab_answers_frames_and_stores_none(playwright, chromium, serve
         page.goto(server.address)
         page.get_by_role("tab", name="Live").click()
         page.get_by_text("Click to Access Webcam").locator("visible=true").click()
-        page.locator("#camera").get_by_label("capture photo").click()
     for page in pages:  # the first is still watched while the second is
         page.locator("#live .verdict.cat").wait_for()
         page.locator("#live .heat").wait_for()
+    page = pages[0]  # it began by itself; nothing is recorded, so nothing says "Record"
+    page.locator("#camera").get_by_role("button", name="Stop").click()
+    page.locator("#camera").get_by_role("button", name="Start").click()
+    page.locator("#camera").get_by_role("button", name="Stop").wait_for()
+    assert "Record" not in page.locator("#camera").inner_text()
     browser.close()
     assert {path for path in server.uploads.rglob("*") if path.is_file()} <= stored | {
         path for path in server.uploads.rglob("*") if path.name in {p.name for p in examples.iterdir()}

@@ -8,19 +8,19 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
-import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
 
 from cat_model import Explanation, PhotoError, Verdict
-from cat_model.outbox import Outbox
+from cat_model.feedback.outbox import Outbox
 from cat_model.photo import DEFAULT_LIMITS, decode
-from cat_model.serving import Serving
-from tests.cat_model.test_feedback import laden
-from tests.flags import numbers
-from web import flags
-from web.page import Page
+from tests.cat_model.feedback.test_record import laden
+from tests.made_feedback import numbers
+from web.gradio_compat import LightBlocks
+from web.server.reload import ReloadingPredictor
+from web.ui.feedback import FeedbackHandlers
+from web.ui.photo import PhotoTab
 
 
 class OneMind:
@@ -28,13 +28,14 @@ class OneMind:
 
     limits, workers = DEFAULT_LIMITS, 1
     bundle = SimpleNamespace(manifest={"model": {"sha256": "f" * 64}})
+    cascade = SimpleNamespace(search="any")
 
     def __init__(self, verdict):
         self.verdict = verdict
         self.predictor = self
         self.room = threading.BoundedSemaphore(self.workers)
 
-    def explain(self, _, budget):
+    def explain(self, _, budget, **_options):
         values = np.ones((14, 14))
         return Explanation(values, 0.0, self.verdict, Image.new("RGB", (64, 48)), budget, numbers())
 
@@ -43,18 +44,36 @@ class OneMind:
         return numbers()
 
 
-class Both:
-    """What a visitor meets: the page that judges and the desk that takes what is said of it."""
+class Page:
+    """What a visitor meets; each step returns the new values of the components by their names."""
 
     def __init__(self, predictor, outbox, lasts=True):
         self.woken = []
-        self.outbox = outbox
-        self.judge = Page(predictor).judge
-        self.desk = flags.Desk(predictor, outbox, lasts, lambda: self.woken.append(1))
+        self.predictor = predictor
+        self.handlers = FeedbackHandlers(predictor, outbox, lasts, lambda: self.woken.append(1))
+        with LightBlocks():
+            self.tab = PhotoTab.lay_out(predictor, self.handlers, "about")
+        self.row = self.tab.row
+        self.names = {part: name for owner in (self.row, self.tab) for name, part in vars(owner).items()}
+
+    def named(self, updates):
+        return {self.names[part]: value for part, value in updates.items() if part in self.names}
+
+    def judge(self, photo, wanted=False):
+        given = photo if isinstance(photo, bytes) else str(photo)
+        return self.named(self.tab.judge(self.predictor, given, wanted))
+
+    def search(self, photo, about):
+        return self.named(self.tab.search(self.predictor, str(photo), True, about))
 
     def flag(self, agrees, shown, keep=False, numbers=False, comment=""):
-        """The two buttons, the two boxes, the comment, what is said, the button to undo, the receipt."""
-        return self.desk.flag(agrees, shown, keep, numbers, comment)
+        return self.named(self.row.tell(self.handlers, agrees, shown, keep, numbers, comment))
+
+    def take_back(self, code, shown):
+        return self.named(self.row.take_back(self.handlers, code, shown))
+
+    def delete(self, code, kept, shown):
+        return self.named(self.row.delete_by_code(self.handlers, code, kept, shown))
 
 
 def verdict(probability, unsure=False):
@@ -64,13 +83,7 @@ def verdict(probability, unsure=False):
 
 @pytest.fixture
 def page_that_says(tmp_path):
-    return lambda *what: Both(OneMind(verdict(*what)), Outbox(tmp_path / "feedback"))
-
-
-def judge(page, photo):
-    """The panel, the value of each bar, what is remembered and the flag row."""
-    panel, bars, judged, *rest = page.judge(str(photo))
-    return panel, bars["value"], judged, rest[:4]
+    return lambda *what: Page(OneMind(verdict(*what)), Outbox(tmp_path / "feedback"))
 
 
 def records(tmp_path):
@@ -81,11 +94,11 @@ def records(tmp_path):
 @pytest.mark.parametrize("agrees", [True, False])
 def test_not_sure_asks_what_it_is(page_that_says, examples, tmp_path, probability, agrees):
     page = page_that_says(probability, True)
-    panel, _, judged, (right, wrong, *_) = judge(page, examples / "chelsea.jpg")
-    assert "Not sure" in panel
-    assert "%" not in panel
-    assert (right["value"], wrong["value"]) == ("It is a cat", "It is not a cat")
-    page.flag(agrees, judged)
+    said = page.judge(examples / "chelsea.jpg")
+    assert "Not sure" in said["answer"]
+    assert "%" not in said["answer"]
+    assert (said["right"]["value"], said["wrong"]["value"]) == ("It is a cat", "It is not a cat")
+    page.flag(agrees, said["shown"])
     (record,) = records(tmp_path)
     assert (record["verdict"], record["person_says_cat"]) == ("not sure", agrees)
 
@@ -97,21 +110,21 @@ def test_not_sure_asks_what_it_is(page_that_says, examples, tmp_path, probabilit
 def test_the_percentage_is_of_the_label_and_never_claims_certainty(
     page_that_says, examples, probability, words, cat
 ):
-    panel, bars, _, _ = judge(page_that_says(probability), examples / "chelsea.jpg")
-    assert words in html.unescape(panel)
-    assert bars == {"cat": cat, "not a cat": pytest.approx(1 - cat)}
+    said = page_that_says(probability).judge(examples / "chelsea.jpg")
+    assert words in html.unescape(said["answer"])
+    assert said["bars"]["value"] == {"cat": cat, "not a cat": pytest.approx(1 - cat)}
 
 
 @pytest.mark.parametrize(("probability", "words"), [(0.9, "not a cat"), (0.1, "it's a cat")])
 def test_the_button_says_what_wrong_would_mean(page_that_says, examples, probability, words):
-    _, _, _, (right, wrong, *_) = judge(page_that_says(probability), examples / "chelsea.jpg")
-    assert (right["value"], wrong["value"]) == ("Right", f"Wrong — {words}")
+    said = page_that_says(probability).judge(examples / "chelsea.jpg")
+    assert (said["right"]["value"], said["wrong"]["value"]) == ("Right", f"Wrong — {words}")
 
 
 def test_the_same_answer_twice_is_one_record_and_a_new_verdict_is_another(page_that_says, examples, tmp_path):
     page = page_that_says(0.9)
     for count in (1, 2):
-        _, _, judged, _ = judge(page, examples / "chelsea.jpg")
+        judged = page.judge(examples / "chelsea.jpg")["shown"]
         page.flag(True, judged)
         page.flag(True, judged)
         assert len(records(tmp_path)) == count
@@ -119,8 +132,8 @@ def test_the_same_answer_twice_is_one_record_and_a_new_verdict_is_another(page_t
 
 def test_an_answer_after_the_photo_was_deleted_is_kept_and_says_so(page_that_says, tmp_path):
     page = page_that_says(0.9)
-    _, _, judged, _ = judge(page, tmp_path / "deleted.jpg")
-    said = page.flag(False, judged, keep=True)[5]
+    judged = page.judge(tmp_path / "deleted.jpg")["shown"]
+    said = page.flag(False, judged, keep=True)["thanks"]
     assert "already deleted" in said
     (record,) = records(tmp_path)
     assert (record["person_says_cat"], record["photo"]) == (False, None)
@@ -130,8 +143,8 @@ def test_an_answer_is_about_the_photo_that_was_judged_not_the_one_that_came_afte
     page_that_says, examples, tmp_path
 ):
     page = page_that_says(0.9)
-    _, _, judged, _ = judge(page, examples / "coffee.jpg")
-    judge(page, examples / "chelsea.jpg")
+    judged = page.judge(examples / "coffee.jpg")["shown"]
+    page.judge(examples / "chelsea.jpg")
     page.flag(True, judged, keep=True)
     (kept,) = (tmp_path / "feedback" / "photos").iterdir()
     with Image.open(kept) as photo:
@@ -139,18 +152,18 @@ def test_an_answer_is_about_the_photo_that_was_judged_not_the_one_that_came_afte
 
 
 def test_an_answer_to_a_forgotten_verdict_says_what_to_do(page_that_says, tmp_path):
-    right, wrong, _, _, _, said, _, _ = page_that_says(0.9).flag(True, None)
-    assert "show the photo again" in said
-    assert not right["interactive"]
-    assert not wrong["interactive"]
+    said = page_that_says(0.9).flag(True, None)
+    assert "show the photo again" in said["thanks"]
+    assert not said["right"]["interactive"]
+    assert not said["wrong"]["interactive"]
     assert not (tmp_path / "feedback").exists()
 
 
 def test_each_box_keeps_what_it_names_and_nothing_more(page_that_says, examples, tmp_path):
     page = page_that_says(0.9)
     for keep, some, consent in ((False, False, "answer"), (False, True, "numbers"), (True, False, "photo")):
-        _, _, judged, _ = judge(page, examples / "chelsea.jpg")
-        code = page.flag(True, judged, keep, some)[7]
+        judged = page.judge(examples / "chelsea.jpg")["shown"]
+        code = page.flag(True, judged, keep, some)["receipt"]
         told = json.loads((tmp_path / "feedback/records" / f"{code.replace('-', '')[:16]}.json").read_text())
         assert told["consent"] == consent
         assert (told["embedding"] is not None, told["photo"] is not None) == (consent != "answer", keep)
@@ -164,29 +177,30 @@ def test_thanks_come_with_a_receipt_and_what_was_kept(page_that_says, examples):
         (False, True, "numbers"),
         (True, True, "photo are"),
     ):
-        _, _, judged, _ = judge(page, examples / "chelsea.jpg")
-        *row, said, undo, code = page.flag(True, judged, keep, some)
-        assert words in said
-        assert f"<code>{code}</code>" in said
-        assert undo["visible"]
-        assert [part["interactive"] for part in row] == [False] * 5
+        judged = page.judge(examples / "chelsea.jpg")["shown"]
+        said = page.flag(True, judged, keep, some)
+        assert words in said["thanks"]
+        assert f"<code>{said['receipt']}</code>" in said["thanks"]
+        assert said["undo"]["visible"]
+        inputs = ("right", "wrong", "keep", "numbers", "comment")
+        assert [said[part]["interactive"] for part in inputs] == [False] * 5
 
 
 def test_a_double_click_gets_the_same_receipt(page_that_says, examples):
     page = page_that_says(0.9)
-    _, _, judged, _ = judge(page, examples / "chelsea.jpg")
-    assert page.flag(True, judged)[7] == page.flag(True, judged)[7]
+    judged = page.judge(examples / "chelsea.jpg")["shown"]
+    assert page.flag(True, judged)["receipt"] == page.flag(True, judged)["receipt"]
 
 
 def test_undo_deletes_it_and_another_answer_may_be_given(page_that_says, examples, tmp_path):
     page = page_that_says(0.9)
-    _, _, judged, _ = judge(page, examples / "chelsea.jpg")
-    code = page.flag(True, judged, keep=True)[7]
-    right, *_, said, undo, kept, anew = page.desk.take_back(code, judged)
-    assert "deleted" in said
-    assert (right["interactive"], undo["visible"], kept) == (True, False, None)
+    judged = page.judge(examples / "chelsea.jpg")["shown"]
+    code = page.flag(True, judged, keep=True)["receipt"]
+    said = page.take_back(code, judged)
+    assert "deleted" in said["thanks"]
+    assert (said["right"]["interactive"], said["undo"]["visible"], said["receipt"]) == (True, False, None)
     assert [path for path in (tmp_path / "feedback").rglob("*") if path.is_file()] == []
-    assert page.flag(False, anew)[7] != code
+    assert page.flag(False, said["shown"])["receipt"] != code
     (record,) = records(tmp_path)
     assert not record["person_says_cat"]
     assert len(page.woken) == 3
@@ -194,38 +208,38 @@ def test_undo_deletes_it_and_another_answer_may_be_given(page_that_says, example
 
 def test_earlier_feedback_is_deleted_by_its_code_and_no_other(page_that_says, examples, tmp_path):
     page = page_that_says(0.9)
-    _, _, judged, _ = judge(page, examples / "chelsea.jpg")
-    code = page.flag(True, judged)[7]
+    judged = page.judge(examples / "chelsea.jpg")["shown"]
+    code = page.flag(True, judged)["receipt"]
     for wrong, words in (
         ("", "not a receipt"),
         ("abc", "not a receipt"),
         (code[:-4] + "aaaa", "no feedback"),
     ):
-        *row, said = page.desk.delete(wrong, code, judged)
-        assert words in said
-        assert 'class="failed"' in said
-        assert all(part == gr.skip() for part in row)
+        said = page.delete(wrong, code, judged)
+        assert words in said["deleted"]
+        assert 'class="failed"' in said["deleted"]
+        assert set(said) == {"deleted"}
     assert len(records(tmp_path)) == 1
-    *row, said = page.desk.delete(f" {code} ", None, None)
-    assert "is deleted" in said
-    assert all(part == gr.skip() for part in row)
+    said = page.delete(f" {code} ", None, None)
+    assert "is deleted" in said["deleted"]
+    assert set(said) == {"deleted"}
     assert records(tmp_path) == []
 
 
 def test_deleting_by_the_code_just_given_takes_back_the_thanks_as_well(page_that_says, examples, tmp_path):
     page = page_that_says(0.9)
-    _, _, judged, _ = judge(page, examples / "chelsea.jpg")
-    code = page.flag(True, judged, keep=True)[7]
-    right, *_, thanks, undo, kept, anew, said = page.desk.delete(code.upper(), code, judged)
-    assert "is deleted" in said
-    assert "Thank you" not in thanks
-    assert (right["interactive"], undo["visible"], kept) == (True, False, None)
-    assert page.flag(False, anew)[7] != code
+    judged = page.judge(examples / "chelsea.jpg")["shown"]
+    code = page.flag(True, judged, keep=True)["receipt"]
+    said = page.delete(code.upper(), code, judged)
+    assert "is deleted" in said["deleted"]
+    assert "Thank you" not in said["thanks"]
+    assert (said["right"]["interactive"], said["undo"]["visible"], said["receipt"]) == (True, False, None)
+    assert page.flag(False, said["shown"])["receipt"] != code
 
 
 def test_a_photo_that_came_inside_a_message_is_not_kept_in_the_memory(page_that_says, examples, tmp_path):
     page = page_that_says(0.9)
-    judged = page.judge((examples / "chelsea.jpg").read_bytes())[2]
+    judged = page.judge((examples / "chelsea.jpg").read_bytes())["shown"]
     assert judged.photo == ""
     page.flag(True, judged, keep=True)
     (record,) = records(tmp_path)
@@ -234,8 +248,8 @@ def test_a_photo_that_came_inside_a_message_is_not_kept_in_the_memory(page_that_
 
 def test_however_many_press_at_once_one_photo_for_each_interpreter_is_in_memory(examples, tmp_path):
     mind, together = OneMind(verdict(0.9)), []
-    page = Both(mind, Outbox(tmp_path / "feedback"))
-    judged = [judge(page, examples / "chelsea.jpg")[2] for _ in range(8)]
+    page = Page(mind, Outbox(tmp_path / "feedback"))
+    judged = [page.judge(examples / "chelsea.jpg")["shown"] for _ in range(8)]
     working = []
 
     def embedding(photo):
@@ -253,22 +267,22 @@ def test_however_many_press_at_once_one_photo_for_each_interpreter_is_in_memory(
 
 
 def test_a_code_that_only_a_store_can_check_is_noted(examples, tmp_path):
-    page = Both(OneMind(verdict(0.9)), Outbox(tmp_path / "feedback", delivers=True))
-    assert "as soon as" in page.desk.delete("0" * 16 + "a" * 16, None, None)[-1]
+    page = Page(OneMind(verdict(0.9)), Outbox(tmp_path / "feedback", delivers=True))
+    assert "as soon as" in page.delete("0" * 16 + "a" * 16, None, None)["deleted"]
     assert page.woken
 
 
 def test_where_feedback_does_not_last_thanks_say_so(examples, tmp_path):
     for lasts in (True, False):
-        page = Both(OneMind(verdict(0.9)), Outbox(tmp_path / str(lasts)), lasts)
-        _, _, judged, _ = judge(page, examples / "chelsea.jpg")
-        assert ("until it restarts" in page.flag(True, judged)[5]) != lasts
+        page = Page(OneMind(verdict(0.9)), Outbox(tmp_path / str(lasts)), lasts)
+        judged = page.judge(examples / "chelsea.jpg")["shown"]
+        assert ("until it restarts" in page.flag(True, judged)["thanks"]) != lasts
 
 
 def test_a_comment_that_is_too_long_is_refused_and_nothing_stored(page_that_says, examples, tmp_path):
     page = page_that_says(0.9)
-    _, _, judged, _ = judge(page, examples / "chelsea.jpg")
-    said = page.flag(True, judged, comment="x" * 281)[5]
+    judged = page.judge(examples / "chelsea.jpg")["shown"]
+    said = page.flag(True, judged, comment="x" * 281)["thanks"]
     assert "281 characters" in said
     assert 'class="failed"' in said
     assert not (tmp_path / "feedback").exists()
@@ -278,12 +292,12 @@ def test_a_comment_that_is_too_long_is_refused_and_nothing_stored(page_that_says
 
 def test_nothing_written_holds_what_a_photo_carried_or_where_it_came_from(predictor, examples, tmp_path):
     """By the real model, and everything in the folder is searched."""
-    serving = Serving(lambda: predictor, predictor.bundle.folder)
-    page = Both(serving, Outbox(tmp_path / "feedback"))
+    serving = ReloadingPredictor(lambda: predictor, predictor.bundle.folder)
+    page = Page(serving, Outbox(tmp_path / "feedback"))
     photo = tmp_path / "IMG_Berlin_7734.jpg"
     photo.write_bytes(laden(Image.open(examples / "chelsea.jpg")))
     assert photo.read_bytes().count(b"SECRET") == 6
-    _, _, judged, _ = judge(page, photo)
+    judged = page.judge(photo)["shown"]
     page.flag(True, judged, keep=True, numbers=True, comment="hello")
     written = [path for path in (tmp_path / "feedback").rglob("*") if path.is_file()]
     assert len(written) == 2
@@ -312,3 +326,22 @@ def test_a_photo_that_cannot_be_used_gives_no_numbers(predictor, tmp_path):
     (tmp_path / "text.jpg").write_text("no photo")
     with pytest.raises(PhotoError):
         predictor.embedding(tmp_path / "text.jpg")
+
+
+def test_feedback_waits_for_the_search_that_follows_an_answer(page_that_says, examples):
+    page, photo = page_that_says(0.9), examples / "chelsea.jpg"
+    quick = page.judge(photo, wanted=True)
+    assert not quick["right"]["interactive"]
+    assert page.search(photo, quick["shown"])["right"]["interactive"]
+    assert page.judge(photo)["right"]["interactive"]
+
+
+def test_feedback_is_taken_on_the_quick_answer_if_the_search_finds_no_photo(page_that_says, examples):
+    page, photo = page_that_says(0.9), examples / "chelsea.jpg"
+    quick = page.judge(photo, wanted=True)
+
+    def explain(*_, **__):
+        raise PhotoError("It is gone.")
+
+    page.predictor.explain = explain
+    assert page.search(photo, quick["shown"])["right"]["interactive"]

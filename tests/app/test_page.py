@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from tests.app.visiting import CAT, OTHER, REFUSED, example, show
 
@@ -197,6 +198,38 @@ def test_a_phone_needs_no_sideways_scrolling(visit, bad, scheme):
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") == 390
     page.locator(REFUSED).wait_for()
+
+
+def test_on_a_phone_the_answer_is_seen_without_scrolling(visit, examples):
+    page = visit(
+        **PHONE | {"viewport": {"width": 375, "height": 553}}
+    )  # a small one, with the browser's bars
+    show(page, examples / "coffee.jpg")
+    page.locator(OTHER).wait_for()
+    expect(page.locator(OTHER)).to_be_in_viewport(ratio=1)
+    page.locator("#examples").scroll_into_view_if_needed()
+    page.get_by_role("button", name="A cat", exact=True).tap()
+    page.locator(CAT).wait_for()
+    expect(page.locator(CAT)).to_be_in_viewport(ratio=1)
+    expect(page.locator("#stage")).to_be_in_viewport(ratio=0.9)
+
+
+def test_on_a_wide_screen_photo_and_answer_stand_side_by_side_and_nothing_is_empty_below_the_examples(visit):
+    page = visit(viewport={"width": 1100, "height": 900})
+    example(page, "A cat")
+    page.locator("#right:enabled").wait_for()
+    box = {name: page.locator(name).bounding_box() for name in ("#photo", "#answer", "#examples", "#flags")}
+    assert box["#photo"]["x"] + box["#photo"]["width"] <= box["#answer"]["x"]
+    assert abs(box["#photo"]["y"] - box["#answer"]["y"]) < 5
+    ends = [box[name]["y"] + box[name]["height"] for name in ("#examples", "#flags")]
+    assert abs(ends[0] - ends[1]) < 60
+
+
+def test_a_file_that_cannot_be_drawn_shows_no_broken_picture(visit, bad):
+    page = visit()
+    show(page, bad["text.jpg"])
+    page.locator(REFUSED).wait_for()
+    page.wait_for_function("getComputedStyle(document.querySelector('#photo img')).visibility == 'hidden'")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

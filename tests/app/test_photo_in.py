@@ -4,12 +4,16 @@ import base64
 import io
 import re
 
+import numpy as np
 import pytest
 from PIL import ExifTags, Image
+from playwright.sync_api import expect
 
+import cat_model
 from tests.app.conftest import QUIET
 from tests.app.visiting import CAT, OTHER, REFUSED, example, show
-from web import words
+from tests.image_files import encoded
+from web import text
 
 BYTES = "Uint8Array.from(atob(bytes), letter => letter.charCodeAt(0))"
 
@@ -87,9 +91,10 @@ def test_a_big_photo_that_is_cut_short_is_called_so(visit, tmp_path):
 
 def test_a_photo_that_cannot_be_sent_is_said_in_words_and_can_be_sent_again(visit, examples):
     page = visit()
+    page.locator("#thorough input").wait_for()  # what the page asks for by itself has been answered
     page.context.set_offline(True)
     show(page, examples / "chelsea.jpg")
-    page.get_by_text(words.NOT_REACHED).wait_for()
+    page.get_by_text(text.NOT_REACHED).wait_for()
     page.context.set_offline(False)
     show(page, examples / "chelsea.jpg")
     page.locator(CAT).wait_for()
@@ -105,6 +110,15 @@ def test_a_heic_that_the_browser_can_draw_is_sent_as_a_jpeg(visit, tmp_path):
     assert not sent(page).getexif()
 
 
+def test_a_heic_that_the_browser_cannot_draw_is_read_by_the_server(visit, examples):
+    page = visit()
+    photo = encoded(Image.open(examples / "chelsea.jpg"), "HEIC", tile_size=128)
+    heic = {"name": "IMG_2.HEIC", "mimeType": "image/heic", "buffer": photo}
+    page.set_input_files("#photo input[type=file]", heic)
+    page.locator(CAT).wait_for()
+    assert page.locator("#photo img").get_attribute("src").endswith("IMG_2.HEIC")
+
+
 def test_a_pasted_picture_gets_a_verdict(visit, examples, tmp_path):
     page = visit(permissions=["clipboard-read", "clipboard-write"])
     Image.open(examples / "chelsea.jpg").save(tmp_path / "cat.png")
@@ -115,6 +129,185 @@ def test_a_pasted_picture_gets_a_verdict(visit, examples, tmp_path):
     )
     page.get_by_label("Paste from clipboard").click()
     page.locator(CAT).wait_for()
+
+
+def test_a_picture_is_pasted_by_the_keyboard_without_permission(visit, examples):
+    page = visit()
+    page.evaluate(
+        f"""bytes => {{
+            const data = new DataTransfer();
+            data.items.add(new File([{BYTES}], "image.jpg", {{type: "image/jpeg"}}));
+            document.body.dispatchEvent(new ClipboardEvent("paste", {{clipboardData: data, bubbles: true}}));
+        }}""",
+        base64.b64encode((examples / "chelsea.jpg").read_bytes()).decode(),
+    )
+    page.locator(CAT).wait_for()
+
+
+@pytest.mark.parametrize("drops", [False, True])
+@pytest.mark.parametrize(("name", "kind"), [("IMG_1.HEIC", ""), ("photo.pdf", "application/pdf")])
+def test_the_server_says_what_a_file_is_whatever_the_browser_takes_it_for(
+    visit, examples, predictor, name, kind, drops
+):
+    heic = encoded(Image.open(examples / "chelsea.jpg"), "HEIC", tile_size=128)
+    content = heic if name.endswith("HEIC") else b"%PDF-1.7\n" + bytes(500)
+    page = visit()
+    example(page, "A cup of coffee")
+    page.locator(OTHER).wait_for()
+    if drops:  # on a photo that is there
+        page.evaluate(
+            f"""([bytes, name, type]) => {{
+                const data = new DataTransfer();
+                data.items.add(new File([{BYTES}], name, {{type}}));
+                document.querySelector("#photo .image-frame").dispatchEvent(
+                    new DragEvent("drop", {{dataTransfer: data, bubbles: true, cancelable: true}}));
+            }}""",
+            [base64.b64encode(content).decode(), name, kind],
+        )
+    else:
+        page.get_by_label("Remove Image").click()
+        page.set_input_files("#photo input[type=file]", {"name": name, "mimeType": kind, "buffer": content})
+    if name.endswith("HEIC"):
+        page.locator(CAT).wait_for()
+        return
+    with pytest.raises(cat_model.PhotoError) as refusal:
+        predictor.predict(content)
+    expect(page.locator(REFUSED)).to_contain_text(str(refusal.value))
+
+
+def noise(side, form):
+    """A file of noise, which no format makes small."""
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, form)
+    return file.getvalue()
+
+
+def test_a_file_beyond_the_limit_is_made_smaller_before_it_is_held_to_it(visit):
+    page, content = visit(), noise(2700, "BMP")
+    assert len(content) > 20_000_000
+    page.set_input_files(
+        "#photo input[type=file]", {"name": "a.bmp", "mimeType": "image/bmp", "buffer": content}
+    )
+    page.locator(".verdict:is(.cat, .other, .unsure)").wait_for()
+    picture = sent(page)
+    assert (picture.format, picture.size) == ("JPEG", (1024, 1024))
+
+
+def test_a_file_beyond_the_limit_that_cannot_be_made_smaller_is_refused_in_the_unit_of_the_docs(visit):
+    page, asked = visit(), []
+    page.on("request", lambda request: asked.append(request.url))
+    page.set_input_files(
+        "#photo input[type=file]", {"name": "a.mov", "mimeType": "video/mp4", "buffer": bytes(21_000_000)}
+    )
+    expect(page.locator("#lost .verdict")).to_contain_text("This file has 21 MB. I take up to 20 MB.")
+    assert not page.locator("#lost .again").count()
+    assert not [each for each in asked if "/upload?" in each]
+
+
+IN_PIECES = """
+const whole = window.fetch;
+window.fetch = async (address, request) => {
+    const answer = await whole(address, request);
+    if (!/queue.data/.test(address.url ?? address)) return answer;
+    const late = new TransformStream({ async transform(piece, out) {
+        for (const message of piece.split(/(?<=\\n\\n)/)) {
+            out.enqueue(message);
+            await new Promise(resolve => setTimeout(resolve, 900));
+        }
+    } });
+    const coder = new TextEncoderStream();
+    const body = answer.body.pipeThrough(new TextDecoderStream()).pipeThrough(late).pipeThrough(coder);
+    return new Response(body, { headers: answer.headers });
+};
+"""
+
+
+def test_a_lone_visitor_on_a_slow_line_is_told_of_no_others(visit, tmp_path):
+    """Words and progress come late and in pieces; whoever is alone is never said to wait for others."""
+    page, photo = visit(script=IN_PIECES), phone_photo(tmp_path / "IMG_1.jpg")
+    page.evaluate(
+        """() => {
+            window.said = new Set();
+            const said = () => document.body.innerText.match(/.*before you.*/)?.[0] ?? "";
+            new MutationObserver(() => window.said.add(said()))
+                .observe(document.body, {subtree: true, childList: true, characterData: true});
+        }"""
+    )
+    line = page.context.new_cdp_session(page)
+    line.send(
+        "Network.emulateNetworkConditions",
+        {"offline": False, "latency": 700, "downloadThroughput": 50_000, "uploadThroughput": 100_000},
+    )
+    show(page, photo)
+    page.locator(CAT).wait_for(timeout=60_000)
+    assert page.evaluate("[...window.said]") in ([""], [])
+
+
+NO_CAMERA = """
+navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("", "{error}"));
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        (NO_CAMERA.replace("{error}", "NotAllowedError"), "denied"),
+        (NO_CAMERA.replace("{error}", "NotFoundError"), "none"),
+        (NO_CAMERA.replace("{error}", "NotReadableError"), "used"),
+    ],
+)
+def test_why_there_is_no_camera_is_said_in_its_place(visit, script, why):
+    page = visit(script=script)
+    page.get_by_label("Capture from camera").click()
+    page.locator("#photo").get_by_text("Click to Access Webcam").click()
+    expect(page.locator("#photo > .unusable")).to_have_text(text.CAMERA[why])
+    page.get_by_role("tab", name="Live").click()
+    page.locator("#camera").get_by_text("Click to Access Webcam").click()
+    expect(page.locator("#camera > .unusable")).to_have_text(text.CAMERA[why])
+
+
+def test_a_page_without_https_says_why_there_is_neither_camera_nor_clipboard(playwright, chromium, server):
+    name = (
+        "--host-resolver-rules=MAP cat.example 127.0.0.1"  # which browsers do not trust as they do 127.0.0.1
+    )
+    browser = playwright.chromium.launch(executable_path=chromium, args=(*QUIET, name))
+    page = browser.new_page()
+    page.goto(server.address.replace("127.0.0.1", "cat.example"))
+    page.get_by_label("Capture from camera").click()
+    page.locator("#photo").get_by_text("Click to Access Webcam").click()
+    expect(page.locator("#photo > .unusable")).to_have_text(text.CAMERA["insecure"])
+    page.get_by_label("Paste from clipboard").click()
+    expect(page.locator("#photo > .unusable")).to_have_text(text.PASTE["insecure"])
+    page.get_by_role("tab", name="Live").click()
+    page.locator("#camera").get_by_text("Click to Access Webcam").click()
+    expect(page.locator("#camera > .unusable")).to_have_text(text.CAMERA["insecure"])
+    browser.close()
+
+
+def test_a_camera_that_the_browser_denies_is_said_to_be_denied(visit):
+    page = visit()  # a browser without a head denies what nobody allowed
+    page.get_by_label("Capture from camera").click()
+    page.locator("#photo").get_by_text("Click to Access Webcam").click()
+    expect(page.locator("#photo > .unusable")).to_be_visible()
+    page.get_by_label("Upload file").click()
+    expect(page.locator("#photo > .unusable")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        (
+            "navigator.clipboard.read = () => Promise.reject(new DOMException('', 'NotAllowedError'));",
+            "denied",
+        ),
+        ("navigator.clipboard.read = async () => [{types: ['text/plain']}];", "none"),
+    ],
+)
+def test_why_nothing_is_pasted_is_said_in_its_place(visit, script, why):
+    page = visit(script=script)
+    page.get_by_label("Paste from clipboard").click()
+    expect(page.locator("#photo > .unusable")).to_have_text(text.PASTE[why])
 
 
 @pytest.mark.parametrize(("name", "verdict"), [("chelsea.jpg", CAT), ("astronaut.jpg", OTHER)])

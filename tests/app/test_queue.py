@@ -20,7 +20,7 @@ def gate(monkeypatch):
     opened.set()
     judge, explain = cat_model.Predictor.predict, cat_model.Predictor.explain
     monkeypatch.setattr(
-        cat_model.Predictor, "predict", lambda self, photo: opened.wait(WAIT_S) and judge(self, photo)
+        cat_model.Predictor, "predict", lambda self, *given: opened.wait(WAIT_S) and judge(self, *given)
     )
     monkeypatch.setattr(
         cat_model.Predictor,
@@ -34,21 +34,24 @@ def gate(monkeypatch):
 @pytest.fixture
 def small_page(tmp_path):
     """A page in this process for one photo at a time and two that wait."""
-    import app
     from cat_model.settings import Settings
-    from web import server
+    from web.server.app import serve
+    from web.settings import ServerSettings
+    from web.ui.page import create_app
 
-    settings = replace(
-        Settings.from_env(),
-        port=free_port(),
-        feedback_dir=tmp_path / "feedback",
-        workers=1,
-        queue=2,
-        open_browser=False,
-    )
-    site = app.create_app(settings)
-    yield server.serve(site, settings, app.on_load(settings)), settings
+    model = replace(Settings.from_env(), feedback_dir=tmp_path / "feedback", workers=1)
+    settings = replace(ServerSettings.from_env(), model=model, port=free_port(), queue=2, open_browser=False)
+    site = create_app(settings)
+    yield serve(site, settings), settings
     site.blocks.close(verbose=False)
+
+
+def quick(page):
+    """Switch the thorough search off: it would come as one question more, at a time of its own."""
+    box = page.locator("#thorough input")
+    box.wait_for()
+    box.uncheck()
+    return page
 
 
 def ask(address, photo, times):
@@ -66,20 +69,20 @@ def fill(address, photo):
 
 def test_a_busy_page_says_so_and_drops_the_old_verdict(gate, small_page, visit, examples):
     address, _ = small_page
-    page = visit(address)
+    page = quick(visit(address))
     page.get_by_role("button", name="A cat", exact=True).click()
     page.locator(".verdict.cat").wait_for()
     gate.clear()
     fill(address, examples / "coffee.jpg")
     page.get_by_role("button", name="An astronaut", exact=True).click()
     page.locator(".verdict.wrong").wait_for()
-    assert "4 visitors are before you. Try again" in page.inner_text("#answer")
+    assert "4 visitors are before you. Try again" in page.inner_text("#lost")
     assert page.locator("#right").is_disabled()
 
 
 def test_who_waits_is_told_how_many_are_before(gate, small_page, visit, examples):
     address, _ = small_page
-    page = visit(address)
+    page = quick(visit(address))
     page.get_by_role("button", name="A cat", exact=True).click()
     page.locator("#right:enabled").wait_for()
     gate.clear()
@@ -94,19 +97,19 @@ def test_who_waits_is_told_how_many_are_before(gate, small_page, visit, examples
 
 def test_a_busy_page_still_takes_an_answer(gate, small_page, visit, examples):
     address, settings = small_page
-    page = visit(address)
+    page = quick(visit(address))
     page.get_by_role("button", name="A cat", exact=True).click()
     page.locator("#right:enabled").wait_for()
     gate.clear()
     fill(address, examples / "coffee.jpg")
     page.click("#right")
     page.locator("#thanks .thanks:not(:empty)").wait_for()
-    assert len(list(settings.feedback_dir.glob("records/*.json"))) == 1
+    assert len(list(settings.model.feedback_dir.glob("records/*.json"))) == 1
 
 
 def test_while_a_new_photo_is_looked_at_the_old_verdict_is_gone(gate, small_page, visit):
     address, _ = small_page
-    page = visit(address)
+    page = quick(visit(address))
     page.get_by_role("button", name="A cat", exact=True).click()
     page.locator("#right:enabled").wait_for()
     gate.clear()

@@ -11,9 +11,9 @@ import time
 import httpx
 import pytest
 
-from app import EXAMPLES
 from tests.app.conftest import ROOT, environment, running
-from web.uploads import LIFE_S
+from web.server.uploads import LIFE_S
+from web.ui.photo import EXAMPLES
 
 
 def refusal(**settings):
@@ -155,12 +155,14 @@ def test_verdicts_and_their_reasons_do_without_what_is_large():
     code = """if True:
         import sys
         import cat_model
-        from cat_model.serving import Serving
-        from web.page import Page
+        from tests.app.test_feedback import Page
+        from cat_model.feedback.outbox import Outbox
+        from web.server.api import Endpoints
+        from web.server.reload import ReloadingPredictor
 
-        page = Page(Serving(cat_model.load, cat_model.load().bundle.folder))
-        page.judge("examples/chelsea.jpg")
-        page.predict("examples/chelsea.jpg")
+        predictor = ReloadingPredictor(cat_model.load, cat_model.load().bundle.folder)
+        Page(predictor, Outbox("nowhere")).judge("examples/chelsea.jpg")
+        Endpoints(predictor).predict("examples/chelsea.jpg")
         print([name for name in ("shap", "numba", "boto3", "tensorflow") if name in sys.modules])"""
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"

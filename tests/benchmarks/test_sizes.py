@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks.sizes import recalls
-from train import model
+from train.config import TrainConfig
+from train.models import heads
 
 
 def test_recall_is_that_where_no_more_are_false():
@@ -14,8 +15,8 @@ def test_recall_is_that_where_no_more_are_false():
 
 
 def test_a_model_at_another_side_has_the_same_weights_and_more_cells():
-    small = model.build("tiny", 64, None, strongest=True)
-    large = model.at_side(small, 128)
+    small, _ = heads.build(TrainConfig(backbone="tiny", side=64))
+    large = heads.at_side(small, 128)
     for one, other in zip(small.served.get_weights(), large.served.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     assert small.served.output["share"].shape[1:3] == (4, 4)

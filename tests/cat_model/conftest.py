@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 
-from cat_model.stores import S3Store
+from cat_model.feedback.stores import S3Store
 from tests.app.conftest import free_port
 
 BUCKET = "cats"

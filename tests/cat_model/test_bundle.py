@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from cat_model import bundle, signature
 from cat_model.bundle import Bundle, BundleError, previous, roll_back, sha256, write
-from cat_model.golden import Golden
+from cat_model.selftest import Recorded
 
 
 def files(name="first", **changes):
@@ -323,11 +323,11 @@ def test_a_rollback_to_nothing_or_to_a_damaged_bundle_changes_nothing(folder):
 GOLDEN = [{"picture": 3, "probability": 0.5, "embedding": [1.0, 2.0]}]
 
 
-def test_golden_pictures_are_read_and_belong_to_the_present_schema(folder):
-    assert Bundle.read(folder).golden == ()
+def test_a_self_test_is_read_and_belongs_to_the_present_schema(folder):
+    assert Bundle.read(folder).recorded == ()
     write(folder, files("second", schema=2, golden=GOLDEN))
-    assert Bundle.read(folder).golden == (Golden(3, 0.5, (1.0, 2.0)),)
-    for changes, words in (({}, "lacks 'golden'"), ({"golden": []}, "no golden pictures")):
+    assert Bundle.read(folder).recorded == (Recorded(3, 0.5, (1.0, 2.0)),)
+    for changes, words in (({}, "lacks 'golden'"), ({"golden": []}, "no recorded answers")):
         (folder / "manifest.json").write_bytes(files("second", schema=2, **changes)["manifest.json"])
         assert words in refusal(folder)
 

@@ -1,21 +1,23 @@
 """Of a file only what its first picture needs goes to a decoder; what is left shows the same pixels."""
 
 import io
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from cat_model.container import ContainerError, first_picture
-from cat_model.photo import Limits, PhotoError, decode
+from cat_model.image_container import ContainerError, first_picture
+from cat_model.photo import FORMATS, Limits, PhotoError, decode
+from tests.attacks import gif_with
 from tests.fuzz_photo import healthy
-from tests.pictures import encoded
+from tests.image_files import encoded
 
 FRAMES = 3
 
 
 @pytest.mark.parametrize(
-    ("form", "data"), [(form, data) for form, files in healthy().items() for data in files]
+    ("form", "data"), [(form, data) for form, files in healthy().items() if form in FORMATS for data in files]
 )
 def test_the_first_picture_has_the_same_pixels(form, data):
     before = Image.open(io.BytesIO(data))
@@ -76,6 +78,40 @@ def test_an_animation_of_too_many_frames_is_refused(form):
     assert decode(data, Limits(frames=5)).size == (32, 32)
     with pytest.raises(PhotoError, match="more than 4 pictures"):
         decode(data, Limits(frames=4))
+
+
+@pytest.mark.parametrize(
+    ("begin", "block", "end"),
+    [(b"", b"\1", b""), (b"", b"\x21\xfe\0", b""), (b"\x21\xfe", b"\1a", b"\0")],
+    ids=["stray bytes", "empty comments", "parts of one comment"],
+)
+def test_a_gif_may_have_half_a_million_blocks_and_no_more(begin, block, end):
+    left = 500_000 - 2 - len(end)  # a picture has two: its codes and their end
+    for count, refused in ((left, False), (left + 1, True)):
+        data = gif_with(before=begin + block * count + end)
+        with pytest.raises(ContainerError, match="more than 500000 parts") if refused else nullcontext():
+            kept = first_picture(data, FRAMES).data
+            assert Image.open(io.BytesIO(kept)).size == (60, 40)
+
+
+@pytest.mark.parametrize("form", ["GIF", "WEBP", "PNG"])
+def test_an_animation_goes_on_whole_where_it_is_asked_for_without_metadata(form):
+    exif = Image.Exif()
+    exif[0x010E] = "SECRET"
+    frames = [Image.effect_noise((32, 32), 50 + k).convert("RGB") for k in range(3)]
+    options = {"comment": b"SECRET"} if form == "GIF" else {"exif": exif.tobytes()}
+    data = encoded(frames[0], form, save_all=True, append_images=frames[1:], **options)
+    assert b"SECRET" in data
+    assert first_picture(data, FRAMES).pictures == 3
+    before = Image.open(io.BytesIO(data))
+    kept = first_picture(data, FRAMES, moving=True).data
+    after = Image.open(io.BytesIO(kept))
+    assert b"SECRET" not in kept
+    assert before.n_frames == after.n_frames == 3
+    for number in range(3):
+        before.seek(number)
+        after.seek(number)
+        assert np.array_equal(np.asarray(after.convert("RGBA")), np.asarray(before.convert("RGBA")))
 
 
 def test_files_of_other_kinds_stay_as_they_are():

@@ -2,13 +2,15 @@
 
 import io
 import struct
+import warnings
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from cat_model.photo import FORMATS, decode, resize
-from tests.pictures import encoded, png
+from tests.fuzz_photo import healthy
+from tests.image_files import encoded, png
 
 SIDE = 224
 
@@ -271,3 +273,23 @@ def test_at_least_never_goes_below_and_leaves_small_photos_alone(examples):
         part = decode(data, at_least=448)
         assert min(part.size) >= min(448, *size)
         assert part.width / part.height == pytest.approx(size[0] / size[1], rel=0.02)
+
+
+@pytest.mark.parametrize("size", [(12_000, 9_000), (16_320, 12_240)])
+def test_the_largest_photos_of_phones_are_judged_without_a_warning(size):
+    data = encoded(Image.new("L", size, 90), "JPEG")
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        image = decode(data, at_least=448)
+    assert warned == []
+    assert 448 <= min(image.size) < 2 * 1000
+    assert image.getpixel((9, 9)) == (90, 90, 90)
+
+
+def test_no_file_of_any_kind_gives_a_warning():
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        for data in (data for files in healthy().values() for data in files):
+            decode(data)
+            decode(data, at_least=16)
+    assert warned == []

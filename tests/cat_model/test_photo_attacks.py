@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cat_model.photo import DEFAULT_LIMITS
 from tests import attacks
 
 ROOT = Path(__file__).parents[2]
@@ -28,7 +29,7 @@ print(int(peak.split()[1]) / 1024)
 
 def outcome(data: bytes, folder: Path) -> str:
     """Decode a file in a process of its own; return what it says, after a look at its peak memory."""
-    assert len(data) < 20_000_000
+    assert len(data) < DEFAULT_LIMITS.file_bytes
     path = folder / "attack"
     path.write_bytes(data)
     ended = subprocess.run(

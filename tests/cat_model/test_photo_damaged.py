@@ -9,16 +9,17 @@ from cat_model.photo import FORMATS, PhotoError, decode
 from tests.fuzz_photo import LIMITS, damaged, healthy, judged
 
 CASES = 3000
+ALL = (*FORMATS, "HEIC")
 
 
 @pytest.fixture(scope="module")
 def files():
     made = healthy()
-    assert set(made) == set(FORMATS)
+    assert set(made) == set(ALL)
     return made
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", ALL)
 def test_nothing_but_photo_error_leaves_decode(files, form):
     """In short what `python -m tests.fuzz_photo` does at length."""
     chance = random.Random(form)
@@ -32,7 +33,7 @@ def test_nothing_but_photo_error_leaves_decode(files, form):
     assert min(answers.values()) > CASES // 100  # both ways were tried
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("form", ALL)
 def test_a_file_cut_anywhere_is_a_photo_or_refused(files, form):
     data = files[form][0]
     assert decode(data).size in {(60, 40), (40, 60)}

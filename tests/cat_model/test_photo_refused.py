@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cat_model.photo import DEFAULT_LIMITS, Limits, PhotoError, decode
-from tests.pictures import encoded, png
+from tests.image_files import encoded, png
 
 
 def refusal(photo, limits=DEFAULT_LIMITS):
@@ -56,6 +56,27 @@ def test_other_things_are_refused_by_name(thing):
         (b"II*\0" + bytes(99), "TIFF"),
         (b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41" + bytes(99), "video"),
         (b"\x1aE\xdf\xa3" + bytes(99), "video"),
+        (b"RIFF\x60\0\0\0AVI LIST" + bytes(99), "video"),
+        (b"\0\0\0\x08wide\0\0\0\x08mdat" + bytes(99), "video"),
+        (b"\0\0\1\xba" + bytes(99), "video"),
+        (b"RIFF\x60\0\0\0WAVEfmt " + bytes(99), "sound"),
+        (b"ID3\4" + bytes(99), "sound"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(99), "JPEG XL"),
+        (b"\xff\x0a" + bytes(99), "JPEG XL"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(99), "JPEG 2000"),
+        (b"\xff\x4f\xff\x51" + bytes(99), "JPEG 2000"),
+        (b"\0\0\1\0\1\0\x10\x10" + bytes(99), "ICO"),
+        (b"8BPS\0\1" + bytes(99), "Photoshop"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(99), "camera raw"),
+        (b"FUJIFILMCCD-RAW 0201" + bytes(99), "camera raw"),
+        (b"PK\3\4\x14\0" + bytes(99), "zip"),
+        (b"Rar!\x1a\7" + bytes(99), "archive"),
+        (b"<!DOCTYPE html>\n<html><body>a cat" + bytes(9), "web page"),
+        (b"\xef\xbb\xbf\r\n<HTML lang='en'>", "web page"),
+        (b"<!-- saved from url=(0014)about:internet -->\n<html>", "web page"),
+        (b'<?xml version="1.0"?><!DOCTYPE html><html><svg/></html>', "web page"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "PostScript"),
+        (b"BMW, a letter about a car" + bytes(99), "not a photo"),
     ],
 )
 def test_what_is_no_photo_is_called_by_its_name(data, word, tmp_path):
@@ -87,6 +108,11 @@ def test_folders_missing_files_and_endless_files_are_refused(tmp_path):
     assert "too long" in refusal("x" * 5000)
     if os.name == "posix":
         assert "not a file" in refusal(os.devnull)
+
+
+def test_a_refusal_names_what_is_read_instead():
+    for data in (b"%PDF-1.7", b"\xff\x0a" + bytes(9), b"words"):
+        assert refusal(data).endswith("please send a JPEG, PNG, WebP, GIF, BMP, AVIF or HEIC picture.")
 
 
 def test_an_unreadable_file_is_refused_with_the_reason(tmp_path, monkeypatch):

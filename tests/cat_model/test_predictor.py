@@ -10,7 +10,7 @@ from PIL import Image
 import cat_model
 from cat_model import BundleError, PhotoError, Predictor
 from cat_model.photo import Limits
-from cat_model.predict import BATCH
+from cat_model.predictor import BATCH
 from cat_model.runtime import Outputs
 
 STEP = 1 / 256
@@ -115,10 +115,10 @@ def test_limits_refuse_a_photo_before_it_is_judged(predictor, photos):
 def test_the_band_around_the_threshold_is_not_sure(
     predictor, monkeypatch, probability, label, is_cat, unsure
 ):
-    bundle = replace(predictor.bundle, threshold=0.5, unsure=(0.25, 0.75), version="fake", second_look=None)
+    bundle = replace(predictor.bundle, threshold=0.5, unsure=(0.25, 0.75), version="fake", plan=None)
     judge = Predictor(bundle)
     said = Outputs(np.array([probability], np.float32), np.zeros((1, 4)), np.zeros((1, 2, 2)))
-    monkeypatch.setattr(judge, "outputs", lambda _: said)
+    monkeypatch.setattr(judge.cascade.runtime, "run", lambda _: said)
     verdict = judge.predict(np.zeros((32, 32, 3), np.uint8))
     assert (verdict.label, verdict.is_cat, verdict.unsure) == (label, is_cat, unsure)
     assert verdict.probability == np.float32(probability)
@@ -129,9 +129,9 @@ def test_the_band_around_the_threshold_is_not_sure(
 
 @pytest.mark.parametrize(("probability", "label"), [(0.3999, "not a cat"), (0.4001, "cat")])
 def test_without_a_band_the_threshold_decides(predictor, monkeypatch, probability, label):
-    judge = Predictor(replace(predictor.bundle, threshold=0.4, unsure=(0.4, 0.4), second_look=None))
+    judge = Predictor(replace(predictor.bundle, threshold=0.4, unsure=(0.4, 0.4), plan=None))
     said = Outputs(np.array([probability], np.float32), np.zeros((1, 4)), np.zeros((1, 2, 2)))
-    monkeypatch.setattr(judge, "outputs", lambda _: said)
+    monkeypatch.setattr(judge.cascade.runtime, "run", lambda _: said)
     assert judge.predict(np.zeros((32, 32, 3), np.uint8)).label == label
 
 

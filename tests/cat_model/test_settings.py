@@ -9,10 +9,7 @@ import cat_model
 from cat_model.settings import SHIPPED_BUNDLE, Settings, SettingsError
 
 NUMBERS = {
-    "CAT_PORT": 65_535,
     "CAT_WORKERS": 64,
-    "CAT_UPLOAD_MB": 1_000,
-    "CAT_QUEUE": 100_000,
     "CAT_FEEDBACK_MB": 1_000_000,
     "CAT_FEEDBACK_DAYS": 36_500,
 }
@@ -23,14 +20,11 @@ def test_an_empty_environment_gives_the_defaults():
     settings = Settings.from_env({})
     assert settings.bundle == SHIPPED_BUNDLE == Path(cat_model.__file__).parent / "bundle"
     assert settings.feedback_dir == Path("feedback")
-    assert settings.host == "127.0.0.1"  # nobody else's machine, unless somebody says so
-    assert (settings.port, settings.upload_mb, settings.queue) == (7860, 20, 64)
     assert 1 <= settings.workers <= 4
-    assert settings.on_space is False
 
 
 def test_empty_variables_are_as_good_as_none():
-    names = ("CAT_BUNDLE", "CAT_FEEDBACK_DIR", "GRADIO_TEMP_DIR", "CAT_HOST", "SPACE_ID", *NUMBERS, *WORDS)
+    names = ("CAT_BUNDLE", "CAT_BUNDLE_PUBLIC_KEY", "CAT_FEEDBACK_DIR", *NUMBERS, *WORDS)
     assert Settings.from_env(dict.fromkeys(names, "")) == Settings.from_env({})
 
 
@@ -38,30 +32,23 @@ def test_every_variable_counts():
     settings = Settings.from_env(
         {
             "CAT_BUNDLE": "/models/new",
+            "CAT_BUNDLE_PUBLIC_KEY": "key",
             "CAT_FEEDBACK_DIR": "/data/said",
-            "GRADIO_TEMP_DIR": "/data/uploads",
-            "CAT_HOST": "::1",
-            "CAT_PORT": "80",
             "CAT_WORKERS": "3",
-            "CAT_UPLOAD_MB": "5",
-            "CAT_QUEUE": "9",
         }
     )
     assert settings == Settings(
-        Path("/models/new"), Path("/data/said"), Path("/data/uploads"), "::1", 80, 3, 5, 9, False
+        bundle=Path("/models/new"),
+        bundle_public_key="key",
+        feedback_dir=Path("/data/said"),
+        workers=3,
     )
 
 
 def test_the_process_environment_is_read_when_it_is_asked_for(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
-    monkeypatch.setenv("CAT_PORT", "1234")
-    assert Settings.from_env().port == 1234
-
-
-def test_a_space_listens_on_every_address():
-    space = Settings.from_env({"SPACE_ID": "someone/cats"})
-    assert (space.on_space, space.host) == (True, "0.0.0.0")
-    assert Settings.from_env({"SPACE_ID": "someone/cats", "CAT_HOST": "10.0.0.1"}).host == "10.0.0.1"
+    monkeypatch.setenv("CAT_WORKERS", "5")
+    assert Settings.from_env().workers == 5
 
 
 @pytest.mark.parametrize(("processors", "workers"), [(None, 1), (1, 1), (2, 2), (64, 4)])

@@ -6,9 +6,9 @@ import pytest
 
 from cat_model.bundle import Bundle
 from tests import generated_photos
-from train import dataset
 from train.config import TrainConfig
-from train.dataset import PEOPLE, TEST, TRAIN, VALIDATION, WILD
+from train.data import manifest
+from train.data.manifest import PEOPLE, TEST, TRAIN, VALIDATION, WILD
 from train.run import Run
 
 
@@ -21,12 +21,12 @@ def run(tmp_path_factory):
         generated_photos.write(folder / name, count, seed=count)
         for name, count in (("photos", len(splits)), (PEOPLE, 2))
     )
-    records = dataset.scan(photos)[0]
+    records = manifest.scan(photos)[0]
     placed = [dataclasses.replace(r, split=splits[i % len(splits)]) for i, r in enumerate(records)]
-    dataset.write_manifest(folder / "manifest.csv", placed)
-    theirs = [dataclasses.replace(record, split=PEOPLE) for record in dataset.scan(people)[0]]
-    dataset.write_manifest(folder / f"{PEOPLE}.csv", theirs)
-    dataset.write_manifest(folder / f"{WILD}.csv", [])
+    manifest.write_manifest(folder / "manifest.csv", placed)
+    theirs = [dataclasses.replace(record, split=PEOPLE) for record in manifest.scan(people)[0]]
+    manifest.write_manifest(folder / f"{PEOPLE}.csv", theirs)
+    manifest.write_manifest(folder / f"{WILD}.csv", [])
     return Run(
         folder=folder,
         config=TrainConfig(backbone="tiny", side=Bundle.read().side),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from export import rounding
+from export import bias_correction
 
 CHANNELS = 24
 
@@ -38,28 +38,30 @@ def rounded(model: keras.Model) -> keras.Model:
         if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
             kernel, *bias = layer.get_weights()
             axes = (0, 1) if isinstance(layer, layers.DepthwiseConv2D) else (0, 1, 2)
-            step = np.abs(kernel).max(axis=axes, keepdims=True) / rounding.LEVELS
+            step = np.abs(kernel).max(axis=axes, keepdims=True) / bias_correction.LEVELS
             layer.set_weights([np.round(kernel / step) * step, *bias])
     return copy
 
 
 @pytest.mark.parametrize("batch_normalised", [True, False])
 def test_means_stay_when_weights_are_rounded(monkeypatch, inputs, batch_normalised):
-    monkeypatch.setattr(rounding, "LEVELS", 7)  # coarse, so that the shift stands out from what is left
+    monkeypatch.setattr(
+        bias_correction, "LEVELS", 7
+    )  # coarse, so that the shift stands out from what is left
     model = network(batch_normalised)
 
     def error(other: keras.Model) -> float:
         means = [each.predict(inputs, verbose=0).mean(axis=(0, 1, 2)) for each in (other, model)]
         return float(np.abs(means[0] - means[1]).mean())
 
-    corrected = rounding.corrected(model, inputs, batch=4)
+    corrected = bias_correction.corrected(model, inputs, batch=4)
     assert error(rounded(corrected)) < 0.3 * error(rounded(model))
 
 
 def test_the_model_itself_stays_as_it_is(inputs):
     model = network(batch_normalised=True)
     before = model.get_weights()
-    rounding.corrected(model, inputs, batch=4)
+    bias_correction.corrected(model, inputs, batch=4)
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -70,6 +72,6 @@ def test_a_channel_of_zeros_has_no_shift():
     kernel = np.zeros((1, 1, 3, 2), np.float32)
     kernel[..., 1] = [[[0.3, 1.0, -0.5]]]
     convolution.set_weights([kernel, np.zeros(2, np.float32)])
-    shift = rounding.shift(convolution, np.array([1.0, 2.0, 3.0]))
+    shift = bias_correction.shift(convolution, np.array([1.0, 2.0, 3.0]))
     assert shift[0] == 0
     assert 0 < abs(shift[1]) < 0.02

@@ -7,43 +7,55 @@ import numpy as np
 import pytest
 from huggingface_hub import ModelCard
 
-from cat_model.bundle import SecondLook
-from export import card, gate, manifest, measure
+from cat_model.cascade import FULL, INNER, NARROW, ZOOM, Combination, Search, Zooms
+from cat_model.verdict import Threshold
+from export import card, evaluate, gate, manifest
+from export.baseline import Budget
 from export.champion import Comparison
-from export.manifest import Verdict
-from export.measure import Answers
-from export.yardstick import Budget
-from train.evaluate import rate
-from train.stress import SLICES
+from export.evaluate import Answers, Plan
+from export.manifest import ExportResult
+from train.evaluation.metrics import rate
+from train.evaluation.stress import SLICES
 
-BUDGET = Budget("mobilenet.tflite", 3.9, 6.1, 5.2, 11.5, 4.1, 4.0, 12.0)
+BUDGET = Budget("mobilenet.tflite", 3.9, 6.1, 5.2, 11.5, 4.1, 4.0, 12.0, 1.4)
+POINT = Threshold(0.5, (0.2, 0.8))
+SUMS = (Combination({FULL: 1.0, ZOOM: 1.0}, 0.0), Combination({NARROW: 1.0, INNER: 1.0}, 0.0))
+PLAN = Plan(Zooms(-3.0, 3.0, 2.0, (0.42, 0.62), 0.2, SUMS), Search(-9.0, 3, 0.42, 0.22, SUMS[:1], POINT))
 
 
-@pytest.fixture(scope="module")
-def verdict():
+def made_result():
+    """A result of made-up answers that passed."""
     generator = np.random.default_rng(0)
     groups = np.array(["cat"] * 200 + ["dog"] * 150 + ["selfie"] * 50)
     noise = generator.normal(size=400)
-    answers = Answers((1 / (1 + np.exp(-3 * noise - 4 * (groups == "cat") + 2))).astype("f"), groups)
-    measured = measure.measure(
+    said = 1 / (1 + np.exp(-3 * noise - 4 * (groups == "cat") + 2))
+    answers = Answers(said, said, groups, said > 0.3, np.where(said > 0.3, 3.0, 1.0))
+    measured = evaluate.measure(
         dict.fromkeys(("validation", "test", "people", "wild"), answers),
         dict.fromkeys(SLICES, answers),
-        (answers.probabilities, answers.probabilities),
+        (said, said),
+        POINT,
+        POINT,
     )
-    return Verdict(
+    return ExportResult(
         measured=measured,
-        second_look=SecondLook(0.02, 0.9, 0.62, 0.5, 0.5, 0.0),
+        plan=PLAN,
         fairness={"test": {"masked": rate(1, 30), "phone": rate(0, 20)}},
         budget=BUDGET,
         comparison=Comparison("old-1", 390, 9, 4, 0.9, "10 of 400 test photos are left out."),
-        findings=[gate.hold("test.recall", gate.AT_LEAST, 0.5, 0.75)],
+        results=[gate.hold("test.recall", gate.AT_LEAST, 0.5, 0.75)],
         forced=None,
     )
 
 
 @pytest.fixture(scope="module")
-def content(run, verdict):
-    return manifest.build(run, b"model", verdict)
+def result():
+    return made_result()
+
+
+@pytest.fixture(scope="module")
+def content(run, result):
+    return manifest.build(run, b"model", result)
 
 
 def test_the_head_is_a_model_card_of_the_hub(content):
@@ -77,19 +89,19 @@ def test_it_tells_every_group_slice_rule_and_origin(content):
     ("change", "says"),
     [
         ({"fairness": {}}, "without a list of their sources"),
-        ({"budget": None}, "no yardstick was given"),
-        ({"findings": [gate.hold("test.recall", gate.AT_LEAST, 0.5, None)]}, "| missing | **refused** |"),
+        ({"budget": None}, "no baseline was given"),
+        ({"results": [gate.hold("test.recall", gate.AT_LEAST, 0.5, None)]}, "| missing | **refused** |"),
         (
             {
-                "findings": [gate.hold("test.recall", gate.AT_LEAST, 0.5, 0.4)],
+                "results": [gate.hold("test.recall", gate.AT_LEAST, 0.5, 0.4)],
                 "forced": "a fair starts today",
             },
             "for this reason: a fair starts today",
         ),
     ],
 )
-def test_it_says_what_is_missing_or_forced(run, verdict, change, says):
-    assert says in card.write(manifest.build(run, b"model", dataclasses.replace(verdict, **change)))
+def test_it_says_what_is_missing_or_forced(run, result, change, says):
+    assert says in card.write(manifest.build(run, b"model", dataclasses.replace(result, **change)))
 
 
 def test_the_calibration_plot_is_a_small_picture_and_always_the_same(content):
@@ -98,3 +110,18 @@ def test_the_calibration_plot_is_a_small_picture_and_always_the_same(content):
     assert len(plot) < 60_000
     assert plot == card.plot(content)
     assert plot != card.plot(content | {"threshold": 0.123})
+
+
+def test_it_says_that_the_model_is_a_mean_of_weights():
+    training = {"config": {"backbone": "efficientnet_lite0", "init_weight": 0.25}, "init": "start.npz"}
+    assert "mean of those weights (0.25) and the ones fine-tuned in this run (0.75" in card._backbone(
+        training
+    )
+    training["config"] = {"backbone": "efficientnet_lite0"}
+    assert "mean" not in card._backbone(training)
+
+
+def test_it_names_the_limits_that_were_lowered():
+    results = [{"rule": "baseline.first_view", "limit": 2.4}, {"rule": "people.false_cat.dog", "limit": 0.1}]
+    assert card._lowered(results).startswith("\n`baseline.first_view` was lowered from 1.9: ")
+    assert "dog" not in card._lowered(results)

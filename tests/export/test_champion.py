@@ -9,11 +9,11 @@ import pytest
 import cat_model
 from cat_model.bundle import MANIFEST, Bundle
 from cat_model.settings import SHIPPED_BUNDLE
-from export import champion, measure
-from export.measure import Answers
+from export import champion, evaluate
+from export.evaluate import Answers
 from export.reference import REFERENCE, Reference
-from train import evaluate
-from train.dataset import TEST
+from train.data.manifest import TEST
+from train.evaluation import metrics
 
 
 @pytest.fixture
@@ -28,14 +28,15 @@ def shipped(tmp_path):
 def answers(run, right):
     """Answers to the test photos that are right where they are told to be."""
     groups = np.array([record.group for record in run.manifest(TEST)])
-    return Answers(np.where(evaluate.is_cat(groups) == right, 0.9, 0.1), groups)
+    said = np.where(metrics.is_cat(groups) == right, 0.9, 0.1)
+    return Answers(said, said, groups, np.zeros(len(said), bool), np.ones(len(said)))
 
 
 def of_champion(run, folder):
     """Which answers of the shipped model to the test photos are right."""
     predictor = cat_model.load(folder)
-    said = [verdict.is_cat for verdict in predictor.predict_many(measure.paths(run, TEST))]
-    return np.array(said) == evaluate.is_cat(answers(run, True).groups)
+    said = [verdict.is_cat for verdict in predictor.predict_many(evaluate.paths(run, TEST))]
+    return np.array(said) == metrics.is_cat(answers(run, True).groups)
 
 
 @pytest.mark.parametrize(

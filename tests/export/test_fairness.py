@@ -1,4 +1,4 @@
-"""False "cat" by the sources of selfies, where a list of sources lies beside the photos."""
+"""False-positive rates by the sources of selfies, where a list of sources lies beside the photos."""
 
 import csv
 import dataclasses
@@ -6,8 +6,8 @@ import dataclasses
 import numpy as np
 import pytest
 
+from export.evaluate import Answers
 from export.fairness import selfies_by_source
-from export.measure import Answers
 
 
 @pytest.fixture
@@ -26,12 +26,13 @@ def listed(run, tmp_path):
 
 def answers(run, split, said):
     groups = np.array([record.group for record in run.manifest(split)])
-    return Answers(np.full(len(groups), said, np.float32), groups)
+    said = np.full(len(groups), float(said))
+    return Answers(said, said, groups, np.zeros(len(said), bool), np.ones(len(said)))
 
 
 def test_only_selfies_count_by_their_source(listed):
     given = {split: answers(listed, split, 0.6) for split in ("test", "people")}
-    given["people"].probabilities[-1] = 0.2
+    given["people"].quick[-1] = 0.2
     found = selfies_by_source(listed, given, 0.5)
     assert list(found) == ["people"]
     assert {source: (rate.hits, rate.total) for source, rate in found["people"].items()} == {

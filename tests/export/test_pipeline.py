@@ -1,5 +1,6 @@
 """A model ships when every rule holds or somebody says why; the verdict is kept whichever way it goes."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -8,15 +9,22 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from cat_model.bundle import Bundle, BundleError
+from cat_model.cascade import FULL, Combination, Search
+from cat_model.verdict import Threshold
 from export import __main__ as export_line
-from export import card, gate, measure, publish
+from export import card, evaluate, gate, pipeline
+from export.baseline import Budget
+from export.cascade_fit import Fit
+from export.evaluate import Answers, Plan
 from export.reference import REFERENCE, Reference
-from export.yardstick import Budget
+from train.evaluation.stress import SLICES
 from train.run import SUMMARY
-from train.stress import SLICES
 
-BUDGET = Budget("y.tflite", 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+BUDGET = Budget("b.tflite", 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+POINT = Threshold(0.5, (0.2, 0.8))
+SEARCH = Search(-9.0, 3, 0.42, 0.22, (Combination({FULL: 1.0}, 0.0),), POINT)
 LENIENT = {rule: 0.0 if direction == gate.AT_LEAST else 1.0 for rule, direction in gate.KNOWN.items()}
+LENIENT |= {f"{table}.{gate.OTHER}": 1.0 for table in gate.GROUPED}
 
 
 class Notebook:
@@ -41,9 +49,14 @@ class Notebook:
 @pytest.fixture(scope="module")
 def answers(run):
     bundle = Bundle.read()
-    judging = measure.predictor(bundle.model, bundle.side, None)
-    plain, stressed = measure.plain(judging, run), measure.stressed(judging, run)
-    return SimpleNamespace(model=bundle.model, plain=plain, stressed=stressed)
+    judging = evaluate.cascade(bundle.model)
+    plain, stressed = evaluate.plain(judging, run, Plan()), evaluate.stressed(judging, run, Plan())
+    hard = np.where(plain["people"].groups == "cat", "cat_hard", plain["people"].groups)
+    both = (np.concatenate([getattr(e, f.name) for e in (plain["people"], plain["test"])])
+            for f in dataclasses.fields(plain["people"]))  # fmt: skip
+    people = dataclasses.replace(Answers(*both), groups=np.concatenate([hard, plain["test"].groups]))
+    said = plain | {"people": people, "wild": plain["test"]}
+    return SimpleNamespace(model=bundle.model, plain=said, stressed=stressed)
 
 
 @pytest.fixture
@@ -54,14 +67,14 @@ def place(run, answers, tmp_path, monkeypatch):
     says_nothing = SimpleNamespace(probabilities=lambda pixels, _: np.full(len(pixels), 0.5))
     notebook = Notebook()
     for where, name, stand_in in (
-        (publish, "Tracker", lambda *_: notebook),
-        (publish, "convert", lambda *_: answers.model),
-        (publish.train_model, "load", lambda _: says_nothing),
-        (publish.measure, "plain", lambda *_: answers.plain),
-        (publish.measure, "stressed", lambda *_: answers.stressed),
-        (publish.second_look, "choose", lambda *_: None),
-        (publish.yardstick, "read", lambda _: b"yardstick"),
-        (publish.yardstick, "measure", lambda *_: BUDGET),
+        (pipeline, "Tracker", lambda *_: notebook),
+        (pipeline, "convert", lambda *_: answers.model),
+        (pipeline.heads, "load", lambda _: says_nothing),
+        (pipeline.evaluate, "plain", lambda *_: answers.plain),
+        (pipeline.evaluate, "stressed", lambda *_: answers.stressed),
+        (pipeline.cascade_fit, "choose", lambda *_: Fit(Plan(None, SEARCH), POINT, {})),
+        (pipeline.baseline, "read", lambda _: b"baseline"),
+        (pipeline.baseline, "measure", lambda *_: BUDGET),
     ):
         monkeypatch.setattr(where, name, stand_in)
     return SimpleNamespace(
@@ -75,13 +88,13 @@ def write_rules(folder, changes):
     return path
 
 
-def export(place, *options, yardstick=True):
+def export(place, *options, baseline=True):
     given = ["--run", place.run.folder, "--bundle", place.target, "--gate", place.rules]
-    given += ["--yardstick", "y.tflite"] if yardstick else []
+    given += ["--baseline", "b.tflite"] if baseline else []
     return export_line.main([*map(str, given), *options])
 
 
-def judged(place):
+def gated(place):
     return json.loads((place.run.folder / "export" / "manifest.json").read_text())["gate"]
 
 
@@ -106,11 +119,12 @@ def test_a_model_that_passes_ships_though_mlflow_is_down(place, monkeypatch, cap
     def fail(*_):
         raise fault
 
-    monkeypatch.setattr(publish, "Tracker", fail)
+    monkeypatch.setattr(pipeline, "Tracker", fail)
     assert export(place) == 0
     assert Bundle.read(place.target).manifest["gate"]["passed"] is True
     assert (
-        f"MLflow could not be told the verdict, which lies in {place.run.folder}" in capsys.readouterr().err
+        f"MLflow could not be told the gate's result, which lies in {place.run.folder}"
+        in capsys.readouterr().err
     )
 
 
@@ -118,16 +132,16 @@ def test_mlflow_is_told_the_verdict_though_the_bundle_cannot_be_written(place, m
     def fail(*_):
         raise BundleError("no room")
 
-    monkeypatch.setattr(publish.bundle, "write", fail)
+    monkeypatch.setattr(pipeline.bundle, "write", fail)
     assert export(place) == 1
     assert place.notebook.tags["gate"] == "passed"
     assert capsys.readouterr().err == "no room\n"
 
 
-def test_a_dry_run_judges_and_leaves_the_bundle(place, capsys):
+def test_a_dry_run_measures_and_leaves_the_bundle(place, capsys):
     assert export(place, "--dry-run") == 0
     assert not place.target.exists()
-    assert judged(place)["passed"] is True
+    assert gated(place)["passed"] is True
     assert "as it was" in capsys.readouterr().out
 
 
@@ -135,7 +149,7 @@ def test_a_refused_model_leaves_the_bundle_and_its_verdict(place, tmp_path):
     write_rules(tmp_path, {"champion.p_worse": 1.1})
     assert export(place) == 1
     assert not place.target.exists()
-    assert [each["rule"] for each in judged(place)["findings"] if not each["passed"]] == ["champion.p_worse"]
+    assert [each["rule"] for each in gated(place)["findings"] if not each["passed"]] == ["champion.p_worse"]
     assert place.notebook.tags["gate"] == "refused"
     assert "REFUSED" in place.notebook.texts["gate.txt"]
 
@@ -157,27 +171,33 @@ def test_a_reason_that_was_not_needed_is_not_kept(place):
 
 @pytest.mark.parametrize("reason", ["", "  "])
 def test_force_without_a_reason_does_nothing(place, reason, capsys, monkeypatch):
-    monkeypatch.setattr(publish, "convert", None)
+    monkeypatch.setattr(pipeline, "convert", None)
     assert export(place, "--force", reason) == 1
     assert "needs a reason" in capsys.readouterr().err
     assert not place.target.exists()
 
 
-def test_without_a_yardstick_its_rules_are_missing_and_refuse(place, capsys, monkeypatch):
-    monkeypatch.delenv("CAT_YARDSTICK", raising=False)
-    assert export(place, yardstick=False) == 1
-    missing = [each["rule"] for each in judged(place)["findings"] if each["found"] is None]
-    assert missing == ["yardstick.size", "yardstick.time", "yardstick.memory"]
-    assert "--yardstick FILE or CAT_YARDSTICK" in capsys.readouterr().out
+def test_without_a_baseline_its_rules_are_missing_and_refuse(place, capsys, monkeypatch):
+    monkeypatch.delenv("CAT_BASELINE", raising=False)
+    assert export(place, baseline=False) == 1
+    missing = [each["rule"] for each in gated(place)["findings"] if each["found"] is None]
+    assert missing == ["baseline.size", "baseline.first_view", "baseline.time", "baseline.memory"]
+    assert "--baseline FILE or CAT_BASELINE" in capsys.readouterr().out
 
 
-def test_the_yardstick_may_come_from_the_environment(place, monkeypatch):
-    monkeypatch.setenv("CAT_YARDSTICK", "y.tflite")
-    assert export(place, yardstick=False) == 0
+@pytest.mark.parametrize("name", ["CAT_BASELINE", "CAT_YARDSTICK"])  # the second is its older name
+def test_the_baseline_may_come_from_the_environment(place, monkeypatch, name):
+    monkeypatch.delenv("CAT_BASELINE", raising=False)
+    monkeypatch.setenv(name, "b.tflite")
+    assert export(place, baseline=False) == 0
 
 
-def test_a_group_without_test_photos_refuses(place, monkeypatch):
-    monkeypatch.setattr(publish, "_negative_groups", lambda _: ["dog", "misc", "selfie", "fox"])
+def test_the_baselines_older_option_is_still_taken(place):
+    assert export(place, "--yardstick", "b.tflite", baseline=False) == 0
+
+
+def test_a_group_that_the_rules_name_needs_photos(place, tmp_path):
+    write_rules(tmp_path, {"test.false_cat.fox": 1.0})
     assert export(place) == 1
-    failed = [each["rule"] for each in judged(place)["findings"] if not each["passed"]]
+    failed = [each["rule"] for each in gated(place)["findings"] if not each["passed"]]
     assert failed == ["test.false_cat.fox"]

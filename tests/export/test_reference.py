@@ -5,11 +5,11 @@ import json
 import numpy as np
 import pytest
 
-from cat_model import drift
 from cat_model.bundle import BundleError, sha256
-from cat_model.traffic import Aggregate
+from cat_model.monitoring import drift
+from cat_model.monitoring.traffic import Aggregate
 from export.reference import REFERENCE, Reference
-from train.dataset import PhotoRecord
+from train.data.manifest import PhotoRecord
 
 
 def record(number, split):

@@ -1,4 +1,4 @@
-"""A bundle that is there can be signed, given golden pictures and taken back."""
+"""A bundle that is there can be signed, given a self-test and taken back."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 import cat_model
-from cat_model import BundleError, golden
+from cat_model import BundleError, selftest
 from cat_model.bundle import Bundle, previous
 from cat_model.settings import SHIPPED_BUNDLE
 from export import __main__ as export_line
@@ -16,7 +16,7 @@ from export import __main__ as export_line
 
 @pytest.fixture
 def target(tmp_path):
-    """A copy of the shipped bundle as it would be without golden pictures."""
+    """A copy of the shipped bundle as it would be without a self-test."""
     folder = shutil.copytree(SHIPPED_BUNDLE, tmp_path / "bundle")
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest.pop("golden", None)
@@ -37,23 +37,24 @@ def run(target, *words):
     return export_line.main([*map(str, words), "--bundle", str(target)])
 
 
-def test_golden_pictures_are_added_and_all_else_stays(target, capsys):
+@pytest.mark.parametrize("command", ["self-test", "golden"])
+def test_a_self_test_is_added_and_all_else_stays(target, capsys, command):
     before = Bundle.read(target)
-    assert run(target, "golden") == 0
+    assert run(target, command) == 0
     after = cat_model.load(target).bundle
-    assert len(after.golden) == golden.PICTURES
+    assert len(after.recorded) == selftest.PICTURES
     assert dict(after.manifest) == dict(before.manifest) | {
-        "schema": 2, "golden": json.loads(json.dumps([vars(each) for each in after.golden]))
+        "schema": 2, "golden": json.loads(json.dumps([vars(each) for each in after.recorded]))
     }  # fmt: skip
     assert {path.name for path in target.iterdir()} == {path.name for path in previous(target).iterdir()}
-    assert "4 golden pictures" in capsys.readouterr().out
+    assert "a self-test of 4 pictures" in capsys.readouterr().out
 
 
 def test_a_signed_bundle_is_served_by_its_key(target, key, capsys):
     assert run(target, "sign", "--key", key) == 0
     public = capsys.readouterr().out.strip().partition("CAT_BUNDLE_PUBLIC_KEY=")[2]
     assert cat_model.load(target, public_key=public)
-    assert run(target, "golden") == 0  # changes the manifest, so the signature goes
+    assert run(target, "self-test") == 0  # changes the manifest, so the signature goes
     with pytest.raises(BundleError, match="not signed"):
         cat_model.load(target, public_key=public)
 
@@ -61,9 +62,9 @@ def test_a_signed_bundle_is_served_by_its_key(target, key, capsys):
 def test_a_rollback_brings_back_the_bundle_before(target, capsys):
     assert run(target, "rollback") == 1
     assert "bundle.previous" in capsys.readouterr().err
-    assert run(target, "golden") == 0
+    assert run(target, "self-test") == 0
     assert run(target, "rollback") == 0
-    assert Bundle.read(target).golden == ()
+    assert Bundle.read(target).recorded == ()
     assert Bundle.read(target).version in capsys.readouterr().out
 
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from train.config import TrainConfig
+from train.config import TrainConfig, TrainError
 from train.run import Run
 
 
 @pytest.fixture
 def run(tmp_path):
     told = dict.fromkeys(("command", "data", "code_commit", "weights", "mlflow_run"), "x")
-    places = {"photos": Path("photos"), "wild": None, "people": None, "boxes": None, "cache": Path("cache")}
-    return Run(folder=tmp_path, config=TrainConfig(), tracking_uri="", **told, **places)
+    paths = {"photos": Path("photos"), "wild": None, "people": None, "boxes": None, "cache": Path("cache")}
+    return Run(folder=tmp_path, config=TrainConfig(), tracking_uri="", **told, **paths)
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,9 @@ def test_photos_and_mlflow_are_found_from_another_working_directory(
     found = Run.read_unfinished(tmp_path)
     assert found.tracking_uri == expected.format(here=here)
     assert (found.photos, found.cache) == (tmp_path / "photos", tmp_path / "cache")
+
+
+def test_photos_that_a_run_was_not_given_are_named(run):
+    assert run.need_root("test") == Path("photos")
+    with pytest.raises(TrainError, match="no photos for wild"):
+        run.need_root("wild")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cat_model.removal import contributions
+from cat_model.explain.ordering import contributions
 
 
 def told(game, owen, steps):

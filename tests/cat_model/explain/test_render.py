@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from cat_model import Verdict
-from cat_model.explain_look import AGAINST, FOR, captioned, draw, heat, place, sentence
+from cat_model.explain.render import AGAINST, FOR, captioned, draw, heat, place, sentence
 
 CAT = Verdict(0.9, True, False, "cat", "test")
 OTHER = Verdict(0.01, False, False, "not a cat", "test")

@@ -11,15 +11,15 @@ from dataclasses import asdict
 import pytest
 from PIL import Image
 
-from cat_model import stores as stores_module
-from cat_model.delivery import Delivery, open_outbox
-from cat_model.feedback import NUMBERS, PHOTO, Record, new_secret, receipt
-from cat_model.outbox import Outbox
+from cat_model.feedback import stores as stores_module
+from cat_model.feedback.delivery import Delivery, open_outbox
+from cat_model.feedback.outbox import Outbox
+from cat_model.feedback.record import NUMBERS, PHOTO, Record, new_secret, receipt
+from cat_model.feedback.stores import S3Store, StoreError
 from cat_model.settings import Settings
-from cat_model.stores import S3Store, StoreError
 from tests.cat_model.conftest import BUCKET
 from tests.conftest import ROOT
-from tests.flags import flag, numbers
+from tests.made_feedback import flag, numbers
 
 
 class Memory:
@@ -286,10 +286,10 @@ def test_a_store_that_is_away_is_caught_up_with(place, line, outbox):
 
 CHILD = """
 import sys
-from cat_model.delivery import Delivery
-from cat_model.outbox import Outbox
-from cat_model.stores import S3Store
-from tests.cat_model.test_delivery import give
+from cat_model.feedback.delivery import Delivery
+from cat_model.feedback.outbox import Outbox
+from cat_model.feedback.stores import S3Store
+from tests.cat_model.feedback.test_delivery import give
 outbox = Outbox(sys.argv[1], delivers=True)
 outbox.recover()
 delivery = Delivery(outbox, [S3Store("cats")])
@@ -324,12 +324,12 @@ def test_killed_while_it_delivers_nobody_thanked_is_lost(place, outbox, thanked)
 EACH_STEP = """
 import os, shutil, signal, sys
 from pathlib import Path
-from cat_model import feedback
-from cat_model.delivery import Delivery
-from cat_model.files import write_durably
-from cat_model.outbox import Outbox
-from cat_model.stores import FolderStore
-from tests.flags import flag
+from cat_model.feedback.delivery import Delivery
+from cat_model.atomic import write_durably
+from cat_model.feedback.outbox import Outbox
+from cat_model.feedback.record import FeedbackError, pack, receipt
+from cat_model.feedback.stores import FolderStore
+from tests.made_feedback import flag
 from PIL import Image
 
 class Folder(FolderStore):
@@ -347,9 +347,9 @@ def life(place, told):
         each = flag(secret, consent="photo", photo=Image.new("RGB", (9, 9)))
         try:
             record = outbox.add(each)
-        except feedback.FeedbackError:
-            record, _ = feedback.pack(each)  # deleted in an earlier life
-        codes.append(feedback.receipt(record, secret))
+        except FeedbackError:
+            record, _ = pack(each)  # deleted in an earlier life
+        codes.append(receipt(record, secret))
         told(f"thanks {record.id}")
         if secret.startswith("d"):
             delivery.deliver()

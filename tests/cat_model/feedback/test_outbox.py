@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from cat_model import files
-from cat_model import outbox as outbox_module
-from cat_model.feedback import PHOTO, FeedbackError, new_secret, receipt
-from cat_model.files import write_durably
-from cat_model.outbox import Bounds, Outbox
-from tests.flags import flag
+from cat_model import atomic
+from cat_model.atomic import write_durably
+from cat_model.feedback import outbox as outbox_module
+from cat_model.feedback.outbox import Bounds, Outbox
+from cat_model.feedback.record import PHOTO, FeedbackError, new_secret, receipt
+from tests.made_feedback import flag
 
 
 @pytest.fixture
@@ -347,7 +347,7 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     def interrupted(descriptor):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(files.os, "fsync", interrupted)
+    monkeypatch.setattr(atomic.os, "fsync", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_durably(tmp_path / "file", b"new")
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == {"file": b"old"}

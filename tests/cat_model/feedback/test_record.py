@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cat_model import feedback
-from cat_model.feedback import (
+from cat_model.feedback import record
+from cat_model.feedback.record import (
     ANSWER,
     COMMENT_LENGTH,
     NUMBERS,
@@ -25,8 +25,8 @@ from cat_model.feedback import (
     receipt,
 )
 from cat_model.photo import decode
-from tests.flags import flag, numbers
-from tests.pictures import encoded
+from tests.image_files import encoded
+from tests.made_feedback import flag, numbers
 
 SECRETS = (b"SECRET", b"Exif", b"GPS", b"http://ns.adobe.com", b"xpacket", b"ICC_PROFILE", b"JFXX")
 
@@ -88,7 +88,7 @@ def test_the_hour_that_strikes_between_two_clicks_makes_no_second_record(monkeyp
         def now(cls, tz=None):
             return cls(2026, 11, 23, next(hours), 59, 59, tzinfo=tz)
 
-    monkeypatch.setattr(feedback, "datetime", Clock)
+    monkeypatch.setattr(record, "datetime", Clock)
     first, second = (pack(flag())[0] for _ in range(2))
     assert (first.hour, second.hour) == ("2026-11-23T09:00:00+00:00", "2026-11-23T10:00:00+00:00")
     assert first.id == second.id

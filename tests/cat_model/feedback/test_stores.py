@@ -8,8 +8,8 @@ from unittest.mock import create_autospec
 import pytest
 from huggingface_hub import HfApi
 
+from cat_model.feedback.stores import FolderStore, HubStore, S3Store, StoreError, from_settings
 from cat_model.settings import Settings
-from cat_model.stores import FolderStore, HubStore, S3Store, StoreError, from_settings
 from tests.cat_model.conftest import BUCKET
 
 KEY, PICTURE = "records/0123456789abcdef.json", b"\xff\xd8 a picture"

@@ -5,10 +5,22 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from scipy.stats import chi2, ks_2samp, kstwobign, norm, ttest_ind_from_stats
 
-from cat_model import PhotoError, drift, load
-from cat_model.drift import DriftError
-from cat_model.traffic import BLOCK, DIRECTIONS, EDGES, KEPT, Aggregate, Counter, Traffic, file_of, read
+from cat_model import PhotoError, load
+from cat_model.monitoring import drift
+from cat_model.monitoring.drift import DriftError
+from cat_model.monitoring.traffic import (
+    BLOCK,
+    DIRECTIONS,
+    EDGES,
+    KEPT,
+    Aggregate,
+    Counter,
+    Traffic,
+    file_of,
+    read,
+)
 
 SIZE = 64
 
@@ -128,27 +140,27 @@ def test_live_pictures_and_second_questions_are_no_photos(predictor, examples):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_photos_of_the_same_kind_raise_no_alarm(seed):
-    assert not drift.judge(blocks(500, seed=seed), REFERENCE).alarm
+    assert not drift.compare(blocks(500, seed=seed), REFERENCE).alarm
 
 
 @pytest.mark.parametrize(
     ("name", "more"), [("mean", {"shift": 0.5}), ("stability", {"sure": 5.0}), ("Smirnov", {"sure": 5.0})]
 )
 def test_photos_of_another_kind_raise_the_alarm_that_fits_within_200(name, more):
-    found = drift.judge(blocks(200, **more), REFERENCE)
-    assert [finding.alarm for finding in found.findings if name in finding.name] == [True]
+    found = drift.compare(blocks(200, **more), REFERENCE)
+    assert [finding.alarm for finding in found.tests if name in finding.name] == [True]
     assert "ALARM" in str(found)
 
 
 def test_only_the_last_photos_count():
     turned = [*blocks(1000, shift=0.5), *blocks(500, seed=1)]
-    assert not drift.judge(turned, REFERENCE).alarm
-    assert drift.judge([*turned, *blocks(200, shift=0.5)], REFERENCE).alarm
+    assert not drift.compare(turned, REFERENCE).alarm
+    assert drift.compare([*turned, *blocks(200, shift=0.5)], REFERENCE).alarm
 
 
 def test_no_photos_no_verdict():
     with pytest.raises(DriftError, match="Too few"):
-        drift.judge([], REFERENCE)
+        drift.compare([], REFERENCE)
 
 
 def test_a_population_stability_index_is_what_it_is_defined_as():
@@ -162,13 +174,62 @@ def test_the_quantiles_are_those_of_the_tables():
     assert drift._chi_squared(10, 0.05) == pytest.approx(18.307, rel=0.002)
 
 
+@pytest.mark.parametrize("count", [100, 500])
+def test_the_limits_are_those_of_the_tests_at_the_same_false_alarm_rate(count):
+    stability, distance, mean = drift.compare(blocks(count), REFERENCE).tests
+    chance = 1 / count + 1 / REFERENCE.photos
+    assert distance.limit == pytest.approx(kstwobign.isf(drift.ALPHA) * chance**0.5, rel=1e-4)
+    assert mean.limit == pytest.approx(norm.isf(drift.ALPHA / 2 / DIRECTIONS), rel=1e-6)
+    joined = len(drift._joined(np.array(REFERENCE.scores), np.array(REFERENCE.scores))[0])
+    by_chance = chi2.isf(drift.ALPHA, joined - 1) * chance
+    assert stability.limit == pytest.approx(max(drift.PSI, by_chance), rel=0.01)
+    assert (by_chance > drift.PSI) == (count == 100)
+
+
+def test_the_statistics_are_those_of_scipy():
+    window = Aggregate.of(*photos(400, seed=3, shift=0.05, sure=0.7))
+    _, distance, mean = drift.compare([window], REFERENCE).tests
+    scores = [np.repeat(np.arange(len(each.scores)), each.scores) for each in (window, REFERENCE)]
+    assert distance.found == pytest.approx(ks_2samp(*scores).statistic, rel=0.05)
+    told = []
+    for each in (window, REFERENCE):
+        average = np.array(each.sums) / each.photos
+        variance = np.array(each.squares) / each.photos - average**2
+        told += [average, np.sqrt(variance * each.photos / (each.photos - 1)), each.photos]
+    welch = ttest_ind_from_stats(*told, equal_var=False).statistic
+    assert mean.found == pytest.approx(np.abs(welch).max(), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("there", "starts"),
+    [
+        ([500, 500], [0, 1]),
+        ([5, 5, 990], [0, 2]),
+        ([5, 4, 991], [0]),
+        ([990, 5, 5], [0, 1]),
+        ([900, 91, 9], [0]),
+        ([985, 10, 5], [0, 1]),
+    ],
+)
+def test_rare_bins_are_joined_to_their_neighbours(there, starts):
+    here = np.arange(1, len(there) + 1)
+    joined = drift._joined(here, np.array(there))
+    assert joined[0].tolist() == np.add.reduceat(here, starts).tolist()
+    assert joined[1].tolist() == np.add.reduceat(there, starts).tolist()
+
+
+def test_a_value_at_its_limit_is_no_alarm():
+    assert not drift.DriftTest("", 0.5, 0.5).alarm
+    assert drift.DriftTest("", 0.51, 0.5).alarm
+
+
 def test_a_reference_is_read_and_an_older_one_is_told_in_words(tmp_path):
     path = tmp_path / "reference.json"
     with pytest.raises(DriftError, match="cannot be read"):
         drift.read_reference(tmp_path)
     path.write_text(json.dumps({"photos": {}, "traffic": asdict(REFERENCE)}))
     read_back = drift.read_reference(tmp_path)
-    assert drift.judge(blocks(100), read_back).findings == drift.judge(blocks(100), REFERENCE).findings
+    assert drift.compare(blocks(100), read_back).tests == drift.compare(blocks(100), REFERENCE).tests
     path.write_text(json.dumps({"photos": {}}))
     with pytest.raises(DriftError, match="older form"):
         drift.read_reference(tmp_path)

@@ -4,16 +4,16 @@ import dataclasses
 
 import pytest
 
-from train.checks_decisions import DECISIONS, read_decisions
+from train.checks.decisions import DECISIONS, read_decisions
 from train.config import TrainError
-from train.looks import Look, PhotoRecord, Refusal
+from train.data.scan import PhotoRecord, Refusal, ScannedPhoto
 
 A, B, C, D = ("a" * 64, "b" * 64, "c" * 64, "d" * 64)
 
 
-def look(sha256: str) -> Look:
+def photo(sha256: str) -> ScannedPhoto:
     record = PhotoRecord(f"cat/{sha256[0]}.jpg", "cat", sha256, 9, 20, 20, "0" * 16, "0" * 16)
-    return Look(record, b"", {})
+    return ScannedPhoto(record, b"", {})
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def decided(tmp_path):
 def test_drop_relabel_and_keep_do_what_they_say(decided):
     decisions = decided(f"{A},drop,,two animals", f"{B},relabel,misc,a lynx", f'{C},keep,,"dark, on purpose"')
     assert decisions.notes == ()
-    applied = decisions.apply([look(A), look(B), look(C), look(D)])
+    applied = decisions.apply([photo(A), photo(B), photo(C), photo(D)])
     assert [(each.record.sha256, each.record.group) for each in applied] == [
         (B, "misc"),
         (C, "cat"),
@@ -41,12 +41,12 @@ def test_drop_relabel_and_keep_do_what_they_say(decided):
 
 def test_a_photo_kept_in_one_group_is_not_kept_in_another(decided):
     decisions = decided(f"{A},keep,cat,", f"{B},keep,dog,")
-    assert decisions.kept(look(each).record for each in (A, B)) == {A}
+    assert decisions.kept(photo(each).record for each in (A, B)) == {A}
 
 
 @pytest.mark.parametrize("group", ["", "cat", "dog"])
 def test_a_file_that_lies_in_two_groups_is_kept_in_neither(decided, group):
-    twice = [look(A).record, dataclasses.replace(look(A).record, path="dog/a.jpg", group="dog")]
+    twice = [photo(A).record, dataclasses.replace(photo(A).record, path="dog/a.jpg", group="dog")]
     assert decided(f"{A},keep,{group},").kept(twice) == set()
     assert decided(f"{A},keep,{group},").kept([twice[0], twice[0]]) == ({A} if group != "dog" else set())
 
@@ -66,7 +66,7 @@ def test_lines_that_make_no_sense_are_named_and_the_others_hold(decided):
 
 def test_the_last_line_about_a_photo_holds_and_that_is_said(decided):
     decisions = decided(f"{A},drop,,", f"{A},keep,,looked again")
-    assert decisions.kept([look(A).record]) == {A}
+    assert decisions.kept([photo(A).record]) == {A}
     assert "line 3" in decisions.notes[0]
 
 

@@ -13,9 +13,10 @@ from benchmarks.checks import found, plant
 from cat_model.bundle import sha256
 from tests import generated_photos
 from train import __main__ as line
-from train import checks, checks_labels, looks
-from train.checks_policy import POLICY, read_policy
-from train.config import TrainError
+from train.checks import labels, suite
+from train.checks.policy import POLICY, read_policy
+from train.config import DataOptions, TrainError
+from train.data import scan
 
 
 def colours(pixels: np.ndarray) -> np.ndarray:
@@ -28,8 +29,8 @@ def colours(pixels: np.ndarray) -> np.ndarray:
 def quick_features():
     """No network is needed to try the checks."""
     with pytest.MonkeyPatch.context() as patch:
-        frozen = checks_labels.Embedder("colours", checks_labels.SIDE, lambda: colours)
-        patch.setattr(checks_labels, "embedder", lambda *_: frozen)
+        frozen = labels.Embedder("colours", labels.SIDE, lambda: colours)
+        patch.setattr(labels, "embedder", lambda *_: frozen)
         yield
 
 
@@ -41,18 +42,22 @@ def planted(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def request_(planted, tmp_path_factory):
+def options(planted, tmp_path_factory):
     cache = tmp_path_factory.mktemp("cache")
-    return checks.Request({checks.PHOTOS: planted[0]}, None, POLICY, "tiny", None, cache)
+    return suite.CheckOptions(DataOptions(planted[0], POLICY), "tiny", cache)
+
+
+def with_data(options, **changes):
+    return dataclasses.replace(options, data=dataclasses.replace(options.data, **changes))
 
 
 @pytest.fixture(scope="module")
-def checked(request_):
-    return checks.check(request_)
+def checked(options):
+    return suite.check(options)
 
 
 def problem(checked, kind):
-    (one,) = [each for each in checked.verdict.problems if each.kind == kind]
+    (one,) = [each for each in checked.report.problems if each.kind == kind]
     return one
 
 
@@ -62,7 +67,7 @@ def decide(path, *lines):
 
 
 def test_planted_faults_are_found(checked, planted):
-    counts = found(checked.verdict, planted[1])
+    counts = found(checked.report, planted[1])
     for kind in ("corrupt", "blank", "exact duplicates", "near duplicates"):
         assert counts[kind][0] == counts[kind][1] > 0, kind
     (labels,) = [count for kind, count in counts.items() if "labels" in kind]
@@ -70,34 +75,34 @@ def test_planted_faults_are_found(checked, planted):
 
 
 def test_unreadable_files_are_errors_and_come_first(checked):
-    assert checked.verdict.problems[0].kind == "unreadable"
-    assert "unreadable" in {error.kind for error in checked.verdict.errors}
+    assert checked.report.problems[0].kind == "unreadable"
+    assert "unreadable" in {error.kind for error in checked.report.errors}
     assert problem(checked, "near_duplicate").severity == "warning"
 
 
 def test_worst_labels_come_first(checked):
-    scores = [finding.score for finding in problem(checked, "label").findings]
+    scores = [issue.score for issue in problem(checked, "label").issues]
     assert scores == sorted(scores)
 
 
-def test_a_second_check_decodes_nothing_and_embeds_nothing(request_, checked, monkeypatch):
-    for module in (looks, checks_labels):
+def test_a_second_check_decodes_nothing_and_embeds_nothing(options, checked, monkeypatch):
+    for module in (scan, labels):
         monkeypatch.setattr(module, "decode", lambda *_: pytest.fail("decoded again"))
-    monkeypatch.setattr(checks_labels, "suspects", lambda *_: pytest.fail("checked again"))
-    assert checks.check(request_) == checked
+    monkeypatch.setattr(labels, "suspects", lambda *_: pytest.fail("checked again"))
+    assert suite.check(options) == checked
 
 
-def test_only_a_changed_file_is_decoded_again(request_, checked, planted, monkeypatch):
-    decoded, true = [], looks.decode
-    monkeypatch.setattr(looks, "decode", lambda data: decoded.append(data) or true(data))
+def test_only_a_changed_file_is_decoded_again(options, checked, planted, monkeypatch):
+    decoded, true = [], scan.decode
+    monkeypatch.setattr(scan, "decode", lambda data: decoded.append(data) or true(data))
     added = planted[0] / "dog" / "added.png"
     generated_photos.draw("dog", np.random.default_rng(99)).save(added)
     try:
-        again = checks.check(request_)
+        again = suite.check(options)
     finally:
         added.unlink()
     assert decoded == [decoded[0]]
-    assert again.verdict.photos[checks.PHOTOS] == checked.verdict.photos[checks.PHOTOS] + 1
+    assert again.report.photos[suite.PHOTOS] == checked.report.photos[suite.PHOTOS] + 1
 
 
 def test_a_file_that_could_not_be_read_is_tried_again(tmp_path, monkeypatch):
@@ -111,16 +116,16 @@ def test_a_file_that_could_not_be_read_is_tried_again(tmp_path, monkeypatch):
 
     with monkeypatch.context() as locked:
         locked.setattr(Path, "read_bytes", refuse)
-        seen, refused = looks.look(root, tmp_path / "cache")
+        seen, refused = scan.read_folder(root, tmp_path / "cache")
     assert "Permission denied" in refused[0].reason
-    again, refused = looks.look(root, tmp_path / "cache")
+    again, refused = scan.read_folder(root, tmp_path / "cache")
     assert (len(again), refused) == (len(seen) + 1, [])
-    assert looks.look(root, tmp_path / "cache") == (again, [])
+    assert scan.read_folder(root, tmp_path / "cache") == (again, [])
 
 
-def test_decisions_drop_relabel_and_silence(request_, checked, tmp_path):
-    dropped, relabelled, kept = (finding.sha256 for finding in problem(checked, "label").findings[:3])
-    broken = [finding.sha256 for finding in problem(checked, "unreadable").findings]
+def test_decisions_drop_relabel_and_silence(options, checked, tmp_path):
+    dropped, relabelled, kept = (issue.sha256 for issue in problem(checked, "label").issues[:3])
+    broken = [issue.sha256 for issue in problem(checked, "unreadable").issues]
     path = decide(
         tmp_path / "decisions.csv",
         f"{dropped},drop,,",
@@ -129,16 +134,16 @@ def test_decisions_drop_relabel_and_silence(request_, checked, tmp_path):
         *(f"{each},drop,," for each in broken if each),
         f"{'0' * 64},drop,,not here",
     )
-    after = checks.check(dataclasses.replace(request_, decisions=path))
-    records = {record.sha256: record for record in after.records[checks.PHOTOS]}
+    after = suite.check(with_data(options, decisions=path))
+    records = {record.sha256: record for record in after.records[suite.PHOTOS]}
     assert dropped not in records
     assert records[relabelled].group == "selfie"
     assert records[kept].group == records[kept].path.split("/")[0]
-    assert kept not in {f.sha256 for each in after.verdict.problems for f in each.findings}
+    assert kept not in {f.sha256 for each in after.report.problems for f in each.issues}
     assert all(
-        not f.sha256 for each in after.verdict.problems if each.kind == "unreadable" for f in each.findings
+        not f.sha256 for each in after.report.problems if each.kind == "unreadable" for f in each.issues
     )
-    assert any("000000000000…" in note for note in after.verdict.notes)
+    assert any("000000000000…" in note for note in after.report.notes)
 
 
 def test_the_same_picture_in_two_groups_or_in_two_folders_stops_training(tmp_path):
@@ -149,51 +154,51 @@ def test_the_same_picture_in_two_groups_or_in_two_folders_stops_training(tmp_pat
     Image.open(cat).resize((80, 80)).save(root / "dog" / "cat.png")
     (wild / "misc" / "leak.png").write_bytes(misc.read_bytes())
     Image.open(dog).resize((80, 80)).save(people / "dog" / "leak.png")
-    places = checks.folders(root, wild, people)
-    checked = checks.check(checks.Request(places, None, POLICY, "tiny", None, tmp_path / "cache"))
-    errors = {error.kind: error for error in checked.verdict.errors}
-    both = {finding.path for finding in errors["two_groups"].findings}
+    data = DataOptions(root, POLICY, wild, people)
+    checked = suite.check(suite.CheckOptions(data, "tiny", tmp_path / "cache"))
+    errors = {error.kind: error for error in checked.report.errors}
+    both = {issue.path for issue in errors["two_groups"].issues}
     assert both == {f"photos/cat/{cat.name}", "photos/dog/cat.png"}
-    assert {(leak.path, leak.related) for leak in errors["leak"].findings} == {
+    assert {(leak.path, leak.related) for leak in errors["leak"].issues} == {
         (f"photos/misc/{misc.name}", ("wild/misc/leak.png",)),
         (f"photos/dog/{dog.name}", ("people/dog/leak.png",)),
     }
     kept = [sha256(path.read_bytes()) for path in (cat, root / "dog" / "cat.png", misc, dog)]
     path = decide(tmp_path / "decisions.csv", *(f"{each},keep,," for each in kept))
-    after = checks.check(checks.Request(places, path, POLICY, "tiny", None, tmp_path / "cache"))
+    after = suite.check(with_data(suite.CheckOptions(data, "tiny", tmp_path / "cache"), decisions=path))
     # Two pictures that only look alike may each be right where they are; a leak is a leak.
-    assert [error for error in after.verdict.errors if error.kind != "label"] == [errors["leak"]]
+    assert [error for error in after.report.errors if error.kind != "label"] == [errors["leak"]]
 
 
-def test_photos_unlike_the_last_runs_are_reported(request_, checked, planted, tmp_path):
+def test_photos_unlike_the_last_runs_are_reported(options, checked, planted, tmp_path):
     last = tmp_path / "run"
-    checks.report(checked.verdict, request_.places, last)
-    same = checks.check(dataclasses.replace(request_, against=last))
-    assert "drift" not in {each.kind for each in same.verdict.problems}
+    suite.write_report(checked.report, options.data.folders, last)
+    same = suite.check(dataclasses.replace(options, against=last))
+    assert "drift" not in {each.kind for each in same.report.problems}
     dark = generated_photos.write(tmp_path / "dark", 60, seed=5)
     for path in dark.glob("*/*"):
         Image.open(path).point(lambda value: value // 2).save(path)
-    other = checks.check(dataclasses.replace(request_, places={checks.PHOTOS: dark}, against=last))
-    assert "brightness" in {finding.path for finding in problem(other, "drift").findings}
+    other = suite.check(dataclasses.replace(with_data(options, photos=dark), against=last))
+    assert "brightness" in {issue.path for issue in problem(other, "drift").issues}
     with pytest.raises(TrainError, match="to compare with"):
-        checks.check(dataclasses.replace(request_, against=tmp_path / "nothing"))
+        suite.check(dataclasses.replace(options, against=tmp_path / "nothing"))
 
 
 def test_a_small_group_is_reported(tmp_path):
     root = generated_photos.write(tmp_path / "photos", 30)
     for path in sorted((root / "dog").glob("*"))[:27]:
         path.unlink()
-    checked = checks.check(checks.Request({checks.PHOTOS: root}, None, POLICY, "tiny", None, tmp_path / "c"))
-    assert [finding.path for finding in problem(checked, "balance").findings] == ["dog"]
-    assert any("Labels were not checked" in note for note in checked.verdict.notes)
+    checked = suite.check(suite.CheckOptions(DataOptions(root, POLICY), "tiny", tmp_path / "c"))
+    assert [issue.path for issue in problem(checked, "balance").issues] == ["dog"]
+    assert any("Labels were not checked" in note for note in checked.report.notes)
 
 
-def test_the_policy_makes_an_error_a_warning(request_, tmp_path):
+def test_the_policy_makes_an_error_a_warning(options, tmp_path):
     policy = tmp_path / "policy.toml"
     policy.write_text("[unreadable]\ntolerated = 1\n")
-    verdict = checks.check(dataclasses.replace(request_, policy=policy)).verdict
-    assert "unreadable" not in {error.kind for error in verdict.errors}
-    assert "unreadable" in {each.kind for each in verdict.problems}
+    report = suite.check(with_data(options, policy=policy)).report
+    assert "unreadable" not in {error.kind for error in report.errors}
+    assert "unreadable" in {each.kind for each in report.problems}
 
 
 @pytest.mark.parametrize(
@@ -210,25 +215,26 @@ def test_a_policy_that_means_nothing_is_refused(tmp_path, text, said):
         read_policy(tmp_path / "policy.toml")
 
 
-def test_the_page_shows_thumbnails_and_needs_no_other_file(request_, checked, tmp_path):
-    checks.report(checked.verdict, request_.places, tmp_path)
-    page = (tmp_path / checks.PAGE).read_text()
+def test_the_page_shows_thumbnails_and_needs_no_other_file(options, checked, tmp_path):
+    suite.write_report(checked.report, options.data.folders, tmp_path)
+    page = (tmp_path / suite.PAGE).read_text()
     assert set(re.findall(r'(?:src|href)="(.{22})', page)) == {"data:image/jpeg;base64"}
     assert page.index('class="error"') < page.index('class="warning"')
-    verdict = json.loads((tmp_path / checks.VERDICT).read_text())
-    assert verdict["passed"] is False
-    assert {each["kind"] for each in verdict["problems"]} == {each.kind for each in checked.verdict.problems}
-    before = (tmp_path / checks.PAGE).stat().st_mtime_ns
-    checks.report(checked.verdict, request_.places, tmp_path)
-    assert (tmp_path / checks.PAGE).stat().st_mtime_ns == before
+    stored = json.loads((tmp_path / suite.REPORT).read_text())
+    assert stored["passed"] is False
+    assert set(stored["problems"][0]) == {"kind", "severity", "findings"}  # as 0.1.0 wrote it
+    assert {each["kind"] for each in stored["problems"]} == {each.kind for each in checked.report.problems}
+    before = (tmp_path / suite.PAGE).stat().st_mtime_ns
+    suite.write_report(checked.report, options.data.folders, tmp_path)
+    assert (tmp_path / suite.PAGE).stat().st_mtime_ns == before
 
 
 def test_names_of_files_cannot_write_into_the_page(tmp_path):
     root = generated_photos.write(tmp_path / "photos", 4)
     (root / "cat" / "<script>x.jpg").write_bytes(b"no photo")
-    checked = checks.check(checks.Request({checks.PHOTOS: root}, None, POLICY, "tiny", None, tmp_path / "c"))
-    checks.report(checked.verdict, {checks.PHOTOS: root}, tmp_path)
-    assert "<script>" not in (tmp_path / checks.PAGE).read_text()
+    checked = suite.check(suite.CheckOptions(DataOptions(root, POLICY), "tiny", tmp_path / "c"))
+    suite.write_report(checked.report, {suite.PHOTOS: root}, tmp_path)
+    assert "<script>" not in (tmp_path / suite.PAGE).read_text()
 
 
 def test_in_a_terminal_errors_give_code_1_and_a_decision_mends_them(tmp_path, monkeypatch, capsys):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from train import duplicates
-from train.duplicates import Prints
+from train.data import duplicates
+from train.data.duplicates import Prints
 
 
 def scene(seed: int) -> Image.Image:

@@ -1,13 +1,15 @@
-"""Folders become a manifest; near-duplicates never straddle a split; pixels are those that are served."""
+"""Folders become a manifest; a photo's split is its content's; near-duplicates never straddle one."""
+
+import dataclasses
+import hashlib
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from cat_model.photo import decode, resize
 from tests import generated_photos
-from train import dataset
 from train.config import TrainError
+from train.data import manifest
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def records(photos):
-    found, refusals = dataset.scan(photos)
+    found, refusals = manifest.scan(photos)
     assert not refusals
     return found
 
@@ -36,7 +38,7 @@ def test_manifest_knows_each_photo(photos, records):
     one = records[0]
     data = (photos / one.path).read_bytes()
     assert (one.group, one.bytes, one.width, one.height) == ("cat", len(data), 96, 96)
-    assert one.sha256 == dataset.sha256(data)
+    assert one.sha256 == manifest.sha256(data)
 
 
 def test_unusable_files_are_listed_with_a_reason_and_hidden_ones_passed_over(photos, tmp_path):
@@ -48,7 +50,7 @@ def test_unusable_files_are_listed_with_a_reason_and_hidden_ones_passed_over(pho
     (tmp_path / "cat" / "note.jpg").write_text("a cat")
     (tmp_path / "dog" / "empty.jpg").touch()
     (tmp_path / "dog" / ".hidden").write_text("not looked at")
-    records, refusals = dataset.scan(tmp_path)
+    records, refusals = manifest.scan(tmp_path)
     assert len(records) == 2
     assert [refusal.path for refusal in refusals] == ["cat/note.jpg", "dog/empty.jpg"]
     assert "not a photo" in refusals[0].reason
@@ -57,15 +59,15 @@ def test_unusable_files_are_listed_with_a_reason_and_hidden_ones_passed_over(pho
 
 def test_a_folder_without_cats_or_with_nothing_else_is_refused(tmp_path):
     with pytest.raises(TrainError, match="no folder"):
-        dataset.scan(tmp_path / "nowhere")
+        manifest.scan(tmp_path / "nowhere")
     (tmp_path / "cat").mkdir()
     generated_photos.draw("cat", np.random.default_rng(0)).save(tmp_path / "cat" / "a.png")
     with pytest.raises(TrainError, match="one other"):
-        dataset.scan(tmp_path)
+        manifest.scan(tmp_path)
 
 
 def test_near_duplicates_never_straddle_a_split(records):
-    split = dataset.assign_splits(records, seed=3)
+    split = manifest.assign_splits(records, 20, 20)
     for group in generated_photos.GROUPS:
         planted = {f"{group}/{name}" for name in ("recompressed.jpg", "smaller.png", "mirrored.png")}
         assert len({record.family for record in records if record.path in planted}) == 1
@@ -73,53 +75,74 @@ def test_near_duplicates_never_straddle_a_split(records):
         assert len({record.split for record in split if record.family == family}) == 1
 
 
-def test_splits_are_stratified_seeded_and_recorded(records, tmp_path):
-    split = dataset.assign_splits(records, seed=3)
-    assert split == dataset.assign_splits(records, seed=3)
-    assert split != dataset.assign_splits(records, seed=4)
-    for group in generated_photos.GROUPS:
-        members = [record.split for record in split if record.group == group]
-        assert 20 <= members.count(dataset.TRAIN) <= 28
-        assert 4 <= members.count(dataset.TEST) <= 12
-        assert 4 <= members.count(dataset.VALIDATION) <= 12
-    dataset.write_manifest(tmp_path / "manifest.csv", split)
-    assert dataset.read_manifest(tmp_path / "manifest.csv") == split
-
-
-def test_a_group_too_small_to_split_is_named(records):
-    few = [record for record in records if record.group != "dog"] + [r for r in records if r.group == "dog"][
-        :5
+def made_up(count, start=0):
+    """Records of photos that nobody took, of cats and dogs, each a family of its own."""
+    digests = [hashlib.sha256(str(number).encode()).hexdigest() for number in range(start, start + count)]
+    return [
+        manifest.PhotoRecord(
+            path=f"{group}/{digest}.jpg",
+            group=group,
+            sha256=digest,
+            bytes=1,
+            width=1,
+            height=1,
+            phash="0" * 16,
+            mirrored="0" * 16,
+            family=digest[:16],
+        )
+        for digest, group in zip(digests, ("cat", "dog") * count, strict=False)
     ]
-    with pytest.raises(TrainError, match="dog has 5"):
-        dataset.assign_splits(few, seed=0)
+
+
+def test_the_first_digits_of_the_hash_decide_and_shares_are_settings():
+    split = manifest.assign_splits(made_up(2000), 10, 15)
+    for record in split:
+        place = int(record.sha256[:8], 16) % 100
+        expected = "test" if place < 10 else "validation" if place < 25 else "train"
+        assert record.split == expected
+    counts = {name: sum(each.split == name for each in split) for name in ("test", "validation", "train")}
+    assert 160 < counts["test"] < 240
+    assert 250 < counts["validation"] < 350
+
+
+def test_added_photos_leave_every_old_one_where_it_was():
+    old = made_up(500)
+    before = {record.path: record.split for record in manifest.assign_splits(old, 10, 10)}
+    after = {record.path: record.split for record in manifest.assign_splits(made_up(900), 10, 10)}
+    assert before == {path: after[path] for path in before}
+
+
+def test_a_family_goes_where_its_smallest_hash_goes():
+    one, other, *rest = sorted(made_up(300), key=lambda record: record.sha256)
+    family = [dataclasses.replace(each, family="f" * 16) for each in (other, one)]
+    split = manifest.assign_splits([*family, *rest], 10, 10)
+    alone = manifest.assign_splits([one, other, *rest], 10, 10)
+    assert split[0].split == split[1].split == alone[0].split
+
+
+def test_a_manifest_is_read_as_it_was_written(records, tmp_path):
+    split = manifest.assign_splits(records, 20, 20)
+    manifest.write_manifest(tmp_path / "manifest.csv", split)
+    assert manifest.read_manifest(tmp_path / "manifest.csv") == split
+
+
+def test_too_few_photos_to_split_are_refused_in_words():
+    with pytest.raises(TrainError, match="more photos are needed"):
+        manifest.assign_splits(made_up(4), 10, 10)
 
 
 def test_sample_takes_as_many_of_each_group_and_is_seeded(records):
-    sample = dataset.sample(records, 10, seed=1)
+    sample = manifest.sample(records, 10, seed=1)
     assert {g: sum(r.group == g for r in sample) for g in generated_photos.GROUPS} == dict.fromkeys(
         generated_photos.GROUPS, 10
     )
-    assert sample == dataset.sample(records, 10, seed=1)
-    assert sample != dataset.sample(records, 10, seed=2)
+    assert sample == manifest.sample(records, 10, seed=1)
+    assert sample != manifest.sample(records, 10, seed=2)
 
 
 def test_fingerprint_changes_with_a_photo_a_group_or_a_split(records):
-    split = dataset.assign_splits(records, seed=3)
-    fingerprint = dataset.fingerprint(split)
-    assert fingerprint == dataset.fingerprint(reversed(split))
-    assert fingerprint != dataset.fingerprint(split[1:])
-    assert fingerprint != dataset.fingerprint(dataset.assign_splits(records, seed=4))
-
-
-def test_pixels_are_the_served_ones_and_are_decoded_once(photos, records, tmp_path, monkeypatch):
-    first = dataset.pixels(photos, records, 48, tmp_path)
-    expected = resize(decode(photos / records[7].path), 48)
-    np.testing.assert_array_equal(first[7], expected)
-    monkeypatch.setattr(dataset, "decode", lambda *_: pytest.fail("decoded again"))
-    np.testing.assert_array_equal(dataset.pixels(photos, records, 48, tmp_path), first)
-
-
-def test_a_photo_that_is_gone_is_named(records, tmp_path):
-    with pytest.raises(TrainError, match=r"cat/.*has changed: There is no such file"):
-        dataset.pixels(tmp_path / "elsewhere", records[:3], 48, tmp_path)
-    assert not list(tmp_path.glob("*.npy"))
+    split = manifest.assign_splits(records, 20, 20)
+    fingerprint = manifest.fingerprint(split)
+    assert fingerprint == manifest.fingerprint(reversed(split))
+    assert fingerprint != manifest.fingerprint(split[1:])
+    assert fingerprint != manifest.fingerprint(manifest.assign_splits(records, 30, 20))

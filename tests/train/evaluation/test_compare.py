@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from train import answers, compare
-from train.answers import Answers
 from train.config import TrainConfig, TrainError
+from train.evaluation import compare, predictions
+from train.evaluation.predictions import Answers
 from train.run import Run
 
 COUNT = 400
@@ -19,9 +19,9 @@ def make_run(folder, config, threshold, each):
     """A run folder with these answers."""
     folder.mkdir()
     told = dict.fromkeys(("command", "data", "code_commit", "weights", "tracking_uri", "mlflow_run"), "x")
-    places = {"photos": folder, "wild": None, "people": None, "boxes": None, "cache": folder}
-    Run(folder=folder, config=config, **places, **told).write()
-    answers.write(folder / "answers.csv", each)
+    paths = {"photos": folder, "wild": None, "people": None, "boxes": None, "cache": folder}
+    Run(folder=folder, config=config, **paths, **told).write()
+    predictions.write(folder / "answers.csv", each)
     (folder / "summary.json").write_text(json.dumps({"threshold": threshold}))
     return folder
 

@@ -1,4 +1,4 @@
-"""Stress slices: the same photos, distorted the same way in every run, batch by batch and in order."""
+"""Stress slices: the same photos, corrupted the same way in every run, batch by batch and in order."""
 
 import dataclasses
 
@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from tests import generated_photos
-from train import dataset, stress
 from train.config import TrainError
+from train.data import dataset, manifest
+from train.evaluation import stress
 
 SIDE = 48
 
@@ -20,7 +21,7 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def records(photos):
-    return dataset.scan(photos)[0]
+    return manifest.scan(photos)[0]
 
 
 def stressed(photos, records, name):
@@ -61,7 +62,7 @@ def flat(tmp_path):
 
 @pytest.mark.parametrize(("name", "share"), [("zoom-out-2", 1 / 4), ("zoom-out-3", 1 / 9)])
 def test_zoom_out_puts_a_photo_of_its_share_into_a_misc_scene(flat, name, share):
-    records = dataset.scan(flat)[0]
+    records = manifest.scan(flat)[0]
     seen = stressed(flat, records, name)[0]
     white = (seen > 250).all(axis=2)
     green = (seen[..., 1] > 100) & (seen[..., 0] < 5)
@@ -70,8 +71,47 @@ def test_zoom_out_puts_a_photo_of_its_share_into_a_misc_scene(flat, name, share)
 
 
 def test_without_misc_photos_the_scene_is_the_photos_own(flat):
-    cats = [record for record in dataset.scan(flat)[0] if record.is_cat]
+    cats = [record for record in manifest.scan(flat)[0] if record.is_cat]
     assert stressed(flat, cats, "zoom-out-2").min() > 250
+
+
+def test_half_the_photos_are_covered_by_a_scene_the_others_by_a_colour():
+    """Of a white photo and a black scene, three tenths are covered, by one rectangle or by spots."""
+    photo, scene = Image.new("RGB", (120, 90), "white"), Image.new("RGB", (120, 90), "black")
+    covered, black, rectangles = [], [], []
+    for seed in range(60):
+        seen = np.asarray(stress.SLICES["occlusion-30"](photo, np.random.default_rng(seed), lambda: scene))
+        cover = (seen < 255).any(axis=2)
+        covered.append(cover.mean())
+        black.append((seen[cover] == 0).all())
+        rows, columns = np.flatnonzero(cover.any(axis=1)), np.flatnonzero(cover.any(axis=0))
+        rectangles.append(cover[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].all())
+    assert np.mean(covered) == pytest.approx(0.3, abs=0.03)
+    assert 0.3 < np.mean(black) < 0.7
+    assert 0.3 < np.mean(rectangles) < 0.7
+
+
+def test_half_the_photos_are_blurred_by_motion_the_others_all_round():
+    """A point becomes a line or a disc; the line is longer than the disc."""
+    photo = Image.new("RGB", (201, 201))
+    photo.putpixel((100, 100), (255, 255, 255))
+    lines = []
+    for seed in range(60):
+        seen = np.asarray(stress.SLICES["blur"](photo, np.random.default_rng(seed), lambda: None))[..., 0]
+        spots = np.argwhere(seen > 0) - 100.0
+        spread = np.linalg.eigvalsh(np.cov(spots.T)) if len(spots) > 2 else np.array([0, 1])
+        lines.append(spread[0] < 0.2 * spread[1])
+    assert 0.3 < np.mean(lines) < 0.7
+
+
+def test_photos_turn_either_way_by_twenty_degrees():
+    photo = Image.new("RGB", (60, 60), "white")
+    for left, row in enumerate(np.asarray(Image.radial_gradient("L").resize((60, 60)))):
+        for top, value in enumerate(row.tolist()):
+            photo.putpixel((left, top), (value, 4 * left, 4 * top))
+    turned = {stress.corruptions.rotate(photo, angle).tobytes() for angle in (-20.0, 20.0)}
+    seen = {stress._rotation(photo, np.random.default_rng(s), lambda: None).tobytes() for s in range(12)}
+    assert seen == turned
 
 
 def test_no_photo_is_put_into_itself(records):

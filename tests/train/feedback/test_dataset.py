@@ -5,16 +5,16 @@ import json
 import pytest
 from PIL import Image
 
-from cat_model.delivery import Delivery
-from cat_model.feedback import PHOTO, new_secret, receipt
-from cat_model.outbox import Outbox
+from cat_model.feedback.delivery import Delivery
+from cat_model.feedback.outbox import Outbox
+from cat_model.feedback.record import PHOTO, new_secret, receipt
+from cat_model.feedback.stores import FolderStore, StoreError
 from cat_model.settings import Settings
-from cat_model.stores import FolderStore, StoreError
-from tests.cat_model.test_delivery import Memory
-from tests.flags import flag, numbers
+from tests.cat_model.feedback.test_delivery import Memory
+from tests.made_feedback import flag, numbers
 from train import __main__ as line
-from train import feedback_set
 from train.config import TrainError
+from train.feedback import dataset
 
 
 @pytest.fixture
@@ -36,17 +36,17 @@ def files(folder):
 def test_a_pull_holds_what_the_source_holds_and_versions_tell_what_changed(outbox, tmp_path):
     first, code = give(outbox)
     origin, place = FolderStore(outbox.folder), tmp_path / "set"
-    pulled = feedback_set.pull(origin, place)
+    pulled = dataset.pull(origin, place)
     assert (pulled.version, pulled.records, pulled.added, pulled.removed) == (1, 1, 1, 0)
-    assert feedback_set.pull(origin, place).version == 1
+    assert dataset.pull(origin, place).version == 1
     second, _ = give(outbox, 1)
-    assert feedback_set.pull(origin, place).version == 2
-    assert {record.id for record in feedback_set.read(place)} == {first.id, second.id}
+    assert dataset.pull(origin, place).version == 2
+    assert {record.id for record in dataset.read(place)} == {first.id, second.id}
     outbox.undo(code)
-    pulled = feedback_set.pull(origin, place)
+    pulled = dataset.pull(origin, place)
     assert (pulled.version, pulled.records, pulled.added, pulled.removed) == (3, 1, 0, 1)
     assert files(place) == {second.key, second.photo_key, *(f"versions/000{n}.json" for n in (1, 2, 3))}
-    assert feedback_set.read(place) == [second]
+    assert dataset.read(place) == [second]
     assert set(json.loads((place / "versions/0003.json").read_text())["records"]) == {second.id}
 
 
@@ -54,11 +54,11 @@ def test_what_was_deleted_in_the_store_is_deleted_in_the_set_even_if_a_copy_come
     store, outbox = Memory(), Outbox(tmp_path / "outbox", delivers=True)
     record, code = give(outbox)
     Delivery(outbox, [store]).deliver()
-    feedback_set.pull(store, tmp_path / "set")
+    dataset.pull(store, tmp_path / "set")
     outbox.undo(code)
     Delivery(outbox, [store]).deliver()
     store.put(record.key, record.to_json())  # a late copy of a request that had timed out
-    assert feedback_set.pull(store, tmp_path / "set").records == 0
+    assert dataset.pull(store, tmp_path / "set").records == 0
     assert files(tmp_path / "set") == {"versions/0001.json", "versions/0002.json"}
 
 
@@ -72,32 +72,32 @@ def test_damaged_records_and_photos_are_left_out_and_named(outbox, tmp_path):
     lost, _ = give(outbox, 3)
     (outbox.folder / lost.photo_key).unlink()
     (outbox.folder / "records" / "0000000000000000.json").write_text("{")
-    pulled = feedback_set.pull(FolderStore(outbox.folder), tmp_path / "set")
+    pulled = dataset.pull(FolderStore(outbox.folder), tmp_path / "set")
     assert pulled.records == 1
     assert [problem.split()[1] for problem in pulled.problems] == sorted(
         [changed.id, broken.id, lost.id, "0" * 16]
     )
-    assert feedback_set.read(tmp_path / "set") == [good]
+    assert dataset.read(tmp_path / "set") == [good]
 
 
 def test_a_source_that_does_not_answer_is_told_in_words(tmp_path):
     store = Memory()
     store.keys = lambda prefix: (_ for _ in ()).throw(StoreError("memory: away"))
     with pytest.raises(TrainError, match="cannot be pulled: memory: away"):
-        feedback_set.pull(store, tmp_path)
+        dataset.pull(store, tmp_path)
 
 
 def test_a_folder_without_a_set_is_told_in_words(tmp_path):
     with pytest.raises(TrainError, match="holds no feedback"):
-        feedback_set.read(tmp_path)
+        dataset.read(tmp_path)
 
 
 def test_the_source_is_a_folder_or_the_store_or_the_outbox(tmp_path):
-    assert "folder" in feedback_set.source(tmp_path, Settings(s3_bucket="cats")).name
-    assert feedback_set.source(None, Settings(s3_bucket="cats")).name == "S3 bucket cats"
-    assert feedback_set.source(None, Settings(feedback_dir=tmp_path)).name == f"folder {tmp_path}"
+    assert "folder" in dataset.source(tmp_path, Settings(s3_bucket="cats")).name
+    assert dataset.source(None, Settings(s3_bucket="cats")).name == "S3 bucket cats"
+    assert dataset.source(None, Settings(feedback_dir=tmp_path)).name == f"folder {tmp_path}"
     with pytest.raises(TrainError, match="no folder"):
-        feedback_set.source(tmp_path / "none", Settings())
+        dataset.source(tmp_path / "none", Settings())
 
 
 def test_the_command_line_pulls_and_reports(outbox, tmp_path, capsys):
@@ -126,12 +126,12 @@ def test_only_reviewed_photos_are_learned_from(outbox, photos, tmp_path):
     (cat, _), (dropped, _), (_unseen, _) = (give(outbox, number) for number in range(3))
     gone, code = give(outbox, 4)
     place = tmp_path / "set"
-    feedback_set.pull(FolderStore(outbox.folder), place)
+    dataset.pull(FolderStore(outbox.folder), place)
     review(place, f"{cat.id},cat,", f"{dropped.id},drop,a drawing", f"{gone.id},misc,")
     outbox.undo(code)
-    feedback_set.pull(FolderStore(outbox.folder), place)
+    dataset.pull(FolderStore(outbox.folder), place)
     for _ in range(2):
-        merged = feedback_set.with_photos(photos, place, tmp_path / "runs")
+        merged = dataset.with_photos(photos, place, tmp_path / "runs")
         assert files(merged) == {"cat/a.jpg", "dog/a.jpg", f"cat/feedback-{cat.id}.jpg"}
     assert (merged / f"cat/feedback-{cat.id}.jpg").read_bytes() == (place / cat.photo_key).read_bytes()
     assert files(photos) == {"cat/a.jpg", "dog/a.jpg"}
@@ -143,16 +143,16 @@ def test_only_reviewed_photos_are_learned_from(outbox, photos, tmp_path):
 )
 def test_a_review_that_makes_no_sense_is_refused_in_words(outbox, photos, tmp_path, content, says):
     give(outbox)
-    feedback_set.pull(FolderStore(outbox.folder), tmp_path / "set")
+    dataset.pull(FolderStore(outbox.folder), tmp_path / "set")
     if content:
         review(tmp_path / "set", content)
     with pytest.raises(TrainError, match=says):
-        feedback_set.with_photos(photos, tmp_path / "set", tmp_path / "runs")
+        dataset.with_photos(photos, tmp_path / "set", tmp_path / "runs")
 
 
 def test_a_review_of_an_answer_without_a_photo_is_refused(outbox, photos, tmp_path):
     record, _ = give(outbox, photo=False)
-    feedback_set.pull(FolderStore(outbox.folder), tmp_path / "set")
+    dataset.pull(FolderStore(outbox.folder), tmp_path / "set")
     review(tmp_path / "set", f"{record.id},cat,")
     with pytest.raises(TrainError, match="no photo to learn from"):
-        feedback_set.with_photos(photos, tmp_path / "set", tmp_path / "runs")
+        dataset.with_photos(photos, tmp_path / "set", tmp_path / "runs")

@@ -7,30 +7,30 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from cat_model.traffic import BLOCK, Aggregate, Traffic
+from cat_model.monitoring.traffic import BLOCK, Aggregate, Traffic
 from train import __main__ as line
 
 
 @pytest.fixture
 def bundle(tmp_path, predictor):
     folder = shutil.copytree(predictor.bundle.folder, tmp_path / "bundle")
-    lot = np.random.default_rng(0)
-    counted = Aggregate.of(lot.random(1000), lot.random((1000, 16)))
+    rng = np.random.default_rng(0)
+    counted = Aggregate.of(rng.random(1000), rng.random((1000, 16)))
     (folder / "reference.json").write_text(json.dumps({"traffic": asdict(counted)}))
     return folder
 
 
 def run(tmp_path, bundle):
-    places = {"--traffic": tmp_path / "feedback", "--bundle": bundle, "--out": tmp_path / "drift"}
-    return line.main(["drift", *(str(word) for pair in places.items() for word in pair)])
+    given = {"--traffic": tmp_path / "feedback", "--bundle": bundle, "--out": tmp_path / "drift"}
+    return line.main(["drift", *(str(word) for pair in given.items() for word in pair)])
 
 
 @pytest.mark.parametrize(("shift", "code"), [(0.0, 0), (1.0, 1)])
 def test_the_page_and_the_exit_code_tell_of_an_alarm(tmp_path, bundle, predictor, capsys, shift, code):
     traffic = Traffic(tmp_path / "feedback", predictor.bundle.manifest["model"]["sha256"])
-    lot = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     for _ in range(5):
-        traffic.saw(lot.random(BLOCK), lot.random((BLOCK, 16)) + shift)
+        traffic.saw(rng.random(BLOCK), rng.random((BLOCK, 16)) + shift)
     assert run(tmp_path, bundle) == code
     page = (tmp_path / "drift" / "drift.html").read_text("utf-8")
     assert page.count("data:image/png") == 3

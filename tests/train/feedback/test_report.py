@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cat_model.feedback import NUMBERS, PHOTO, pack
-from cat_model.outbox import Outbox
-from cat_model.stores import FolderStore
-from tests.flags import VERDICT, flag, numbers
-from train import feedback_report, feedback_set
-from train.feedback_report import suspects
+from cat_model.feedback.outbox import Outbox
+from cat_model.feedback.record import NUMBERS, PHOTO, pack
+from cat_model.feedback.stores import FolderStore
+from tests.made_feedback import VERDICT, flag, numbers
+from train.feedback import dataset, report
+from train.feedback.report import suspects
 
 LABELS = {"cat": 0.9, "not a cat": 0.1, "not sure": 0.5}
 
@@ -24,14 +24,14 @@ def record(number, verdict="cat", says_cat=True, hour=0, embedding=None, version
     return replace(made, hour=f"2026-11-{23 + hour // 24:02d}T{hour % 24:02d}:00:00+00:00")
 
 
-def crowd(seed=0, hours=40, per_hour=4, wrong=0.1):
+def answers(seed=0, hours=40, per_hour=4, wrong=0.1):
     """Honest answers: a few each hour, of which a tenth contradict the model."""
-    lot, number = np.random.default_rng(seed), 0
+    rng, number = np.random.default_rng(seed), 0
     for hour in range(hours):
-        for _ in range(lot.poisson(per_hour)):
+        for _ in range(rng.poisson(per_hour)):
             number += 1
-            verdict = "cat" if lot.random() < 0.5 else "not a cat"
-            says_cat = (verdict == "cat") != (lot.random() < wrong)
+            verdict = "cat" if rng.random() < 0.5 else "not a cat"
+            says_cat = (verdict == "cat") != (rng.random() < wrong)
             yield record(number, verdict, says_cat, hour, numbers(number, 8))
 
 
@@ -43,7 +43,7 @@ def test_rates_are_counted_by_peoples_word():
         *(record(30 + n, "not a cat", False) for n in range(5)),
         *(record(40 + n, "not sure", True) for n in range(1)),
     ]
-    (row,) = feedback_report.summary({"all": records}, "records").to_dict("records")
+    (row,) = report.summary({"all": records}, "records").to_dict("records")
     assert row["count"] == 17
     for name, counts in {
         "agree": "11 / 16",
@@ -56,37 +56,37 @@ def test_rates_are_counted_by_peoples_word():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_honest_people_are_not_suspected(seed):
-    assert suspects(list(crowd(seed))) == []
+    assert suspects(list(answers(seed))) == []
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_people_who_sleep_at_night_are_not_suspected(seed):
-    lot, number, days = np.random.default_rng(seed), 0, []
+    rng, number, days = np.random.default_rng(seed), 0, []
     for hour in range(14 * 24):
-        for _ in range(lot.poisson(1 if hour % 24 < 18 else 20)):
+        for _ in range(rng.poisson(1 if hour % 24 < 18 else 20)):
             number += 1
-            days.append(record(number, "cat", lot.random() > 0.1, hour % 24, numbers(number, 8)))
+            days.append(record(number, "cat", rng.random() > 0.1, hour % 24, numbers(number, 8)))
             days[-1] = replace(days[-1], hour=f"2026-11-{1 + hour // 24:02d}T{hour % 24:02d}:00:00+00:00")
     assert suspects(days) == []
 
 
 def test_a_burst_is_suspected():
     burst = [record(1000 + n, "cat", n % 10 > 0, 5, numbers(1000 + n, 8)) for n in range(60)]
-    (found,) = suspects([*crowd(), *burst])
+    (found,) = suspects([*answers(), *burst])
     assert found.kind == "burst"
     assert {each.id for each in burst} <= set(found.ids)
 
 
 def test_who_always_contradicts_is_suspected():
-    liars = [record(1000 + n, "cat", False, 5, numbers(1000 + n, 8)) for n in range(11)]
-    found = suspects([*crowd(), *liars])
+    wrong = [record(1000 + n, "cat", False, 5, numbers(1000 + n, 8)) for n in range(11)]
+    found = suspects([*answers(), *wrong])
     assert [each.kind for each in found] == ["always wrong"]
-    assert {each.id for each in liars} <= set(found[0].ids)
+    assert {each.id for each in wrong} <= set(found[0].ids)
 
 
 def test_one_photo_again_and_again_is_suspected():
     again = [record(1000 + n, "cat", True, n, numbers(7, 8)) for n in range(12)]
-    (found,) = suspects([*crowd(), *again])
+    (found,) = suspects([*answers(), *again])
     assert (found.kind, set(found.ids)) == ("again and again", {each.id for each in again})
 
 
@@ -105,8 +105,8 @@ def test_the_page_shows_disputed_photos_plots_and_tables(tmp_path):
             )
         )
     outbox.add(flag("without photo", True, consent=NUMBERS, embedding=numbers(99)))
-    feedback_set.pull(FolderStore(outbox.folder), tmp_path / "set")
-    told = feedback_report.write(tmp_path / "set")
+    dataset.pull(FolderStore(outbox.folder), tmp_path / "set")
+    told = report.write(tmp_path / "set")
     page = (tmp_path / "set" / "feedback.html").read_text("utf-8")
     assert page.count("data:image/jpeg") == 3  # of the others people agree that they are no cats
     assert page.count("data:image/png") == 2
@@ -125,8 +125,8 @@ def test_what_is_said_otherwise_is_what_those_say_who_dispute_and_the_photo_may_
     given = {"embedding": numbers(1), "photo": picture}
     kept = outbox.add(flag("agrees", right, consent=PHOTO, comment="indeed", **given))
     outbox.add(flag("disputes", wrong, consent=NUMBERS, comment="no", **given))
-    feedback_set.pull(FolderStore(outbox.folder), tmp_path / "set")
-    feedback_report.write(tmp_path / "set")
+    dataset.pull(FolderStore(outbox.folder), tmp_path / "set")
+    report.write(tmp_path / "set")
     page = (tmp_path / "set" / "feedback.html").read_text("utf-8")
     assert f"{kept.id}: 1 of 2 say otherwise ({'cat' if wrong else 'not a cat'})" in page
     assert "indeed" not in page

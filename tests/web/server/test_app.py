@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from cat_model import Verdict
-from web import words
-from web.metrics import Metrics
-from web.server import unwritable
+from web import text
+from web.server.app import unwritable
+from web.server.metrics import Metrics
 
 CAT = Verdict(0.9, True, False, "cat", "test")
 
@@ -53,9 +53,9 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_reason(tmp_path):
     [(0, "Try again."), (1, "1 visitor is before you"), (64, "64 visitors are before you")],
 )
 def test_busy_says_how_many_wait(waiting, says):
-    assert says in words.busy(waiting)
+    assert says in text.busy(waiting)
 
 
 def test_a_wait_is_said_in_whole_seconds():
-    assert "in 1 second." in words.too_fast(0.2)
-    assert "in 12 seconds." in words.too_fast(11.7)
+    assert "in 1 second." in text.too_fast(0.2)
+    assert "in 12 seconds." in text.too_fast(11.7)

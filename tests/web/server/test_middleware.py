@@ -1,4 +1,4 @@
-"""What the page's shield lets through, turns away and says, without the page behind it."""
+"""What the page's middleware lets through, turns away and says, without the page behind it."""
 
 import asyncio
 import errno
@@ -10,9 +10,10 @@ import httpx
 import pytest
 from starlette.requests import ClientDisconnect
 
-from web import shield, words
-from web.metrics import Metrics
-from web.shield import Log, Rate, Shield, kind, visitor
+from web import text
+from web.server import middleware
+from web.server.metrics import Metrics
+from web.server.middleware import LogMiddleware, Rate, SecurityMiddleware, kind, visitor
 
 MOST = 1000
 
@@ -36,11 +37,17 @@ def finished(work):
 
 
 def ask(method, path, a_minute=0, behind_proxy=False, rate=None, metrics=None, app=echo, **options):
-    """One request through the shield."""
-    shielded = Shield(app, metrics or Metrics(), rate or Rate(a_minute), MOST, behind_proxy)
+    """One request through the middleware."""
+    guarded = SecurityMiddleware(
+        app,
+        metrics=metrics or Metrics(),
+        rate=rate or Rate(a_minute),
+        most_bytes=MOST,
+        behind_proxy=behind_proxy,
+    )
 
     async def asked():
-        transport = httpx.ASGITransport(shielded)
+        transport = httpx.ASGITransport(guarded)
         async with httpx.AsyncClient(transport=transport, base_url="http://cat") as client:
             return await client.request(method, path, **options)
 
@@ -108,7 +115,7 @@ def test_a_body_too_big_is_refused_whether_it_says_so_or_not():
 
 def test_who_asks_too_fast_is_told_when_to_go_on(monkeypatch):
     now = [100.0]
-    monkeypatch.setattr(shield.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(middleware.time, "monotonic", lambda: now[0])
     rate = Rate(a_minute=6)
     post = "/gradio_api/queue/join"
     assert [ask("POST", post, rate=rate).status_code for _ in range(7)] == [200] * 6 + [429]
@@ -131,7 +138,7 @@ def test_visitors_do_not_count_for_each_other_and_no_rate_is_none():
 
 
 def test_no_address_is_kept_and_not_all_of_many(monkeypatch):
-    monkeypatch.setattr(shield, "VISITORS", 50)
+    monkeypatch.setattr(middleware, "VISITORS", 50)
     rate = Rate(5)
     for number in range(200):
         rate.ask(f"10.9.8.{number}")
@@ -150,7 +157,8 @@ def test_behind_a_proxy_the_last_address_counts():
 
 def test_the_log_has_one_line_and_nothing_of_the_visitor(capsys):
     metrics = Metrics()
-    logged = Log(Shield(echo, metrics, Rate(0), MOST, False), metrics)
+    guarded = SecurityMiddleware(echo, metrics=metrics, rate=Rate(0), most_bytes=MOST, behind_proxy=False)
+    logged = LogMiddleware(guarded, metrics)
 
     async def asked():
         transport = httpx.ASGITransport(logged, client=("10.9.8.7", 5))
@@ -171,7 +179,7 @@ def test_an_upload_that_is_broken_off_is_a_line_and_no_stack_trace(capsys):
         raise ClientDisconnect
 
     scope = {"type": "http", "method": "POST", "path": "/gradio_api/upload"}
-    finished(Log(broken_off, Metrics())(scope, None, None))
+    finished(LogMiddleware(broken_off, Metrics())(scope, None, None))
     assert json.loads(capsys.readouterr().out)["status"] == 499
 
 
@@ -187,7 +195,7 @@ async def full_disk(scope, receive, send):
 
 def test_a_full_disk_is_said_in_a_sentence_and_without_its_path(caplog):
     said = ask("POST", "/gradio_api/upload", app=full_disk, content=b"photo")
-    assert (said.status_code, said.text) == (507, words.NO_PLACE)
+    assert (said.status_code, said.text) == (507, text.NO_PLACE)
     assert "content-security-policy" in said.headers
     assert "No space left" in caplog.text
     assert "private" not in caplog.text

@@ -2,7 +2,7 @@
 
 import threading
 
-from cat_model.regularly import regularly
+from web.server.periodic import regularly
 
 
 def test_it_goes_on_after_a_mistake_and_ends_when_told(caplog):

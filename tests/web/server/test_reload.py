@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import cat_model
-from cat_model import bundle, golden
+from cat_model import bundle, selftest
 from cat_model.bundle import MANIFEST, MODEL, SCHEMA, Bundle, BundleError, sha256
-from cat_model.serving import Serving
+from web.server.reload import ReloadingPredictor
 
 SWAPS, VISITORS = 50, 32
 
@@ -21,8 +21,9 @@ def versions(predictor):
     shipped = predictor.bundle
     kept = dict(shipped.manifest) | {
         "schema": SCHEMA,
-        "golden": [vars(each) for each in golden.record(shipped.model)],
+        "golden": [vars(each) for each in selftest.record(shipped.model)],
         "second_look": None,
+        "cascade": None,
     }
     made = {}
     for name, threshold in (("all-cats", 0.0), ("no-cats", 1.0)):
@@ -40,7 +41,7 @@ def files(predictor):
 def serving(files, tmp_path):
     folder = tmp_path / "bundle"
     bundle.write(folder, files["all-cats"])
-    serves = Serving(lambda: cat_model.load(folder, workers=2), folder)
+    serves = ReloadingPredictor(lambda: cat_model.load(folder, workers=2), folder)
     yield serves
     serves.stop()
 
@@ -50,12 +51,12 @@ def folder_of(serving):
 
 
 def test_a_new_bundle_is_served_and_a_rollback_too(serving, files):
-    assert not serving.look()
+    assert not serving.check()
     bundle.write(folder_of(serving), files["no-cats"])
-    assert serving.look()
+    assert serving.check()
     assert serving.predictor.bundle.version == "no-cats"
     bundle.roll_back(folder_of(serving))
-    assert serving.look()
+    assert serving.check()
     assert serving.predictor.bundle.version == "all-cats"
     assert serving.problem is None
 
@@ -65,23 +66,23 @@ def test_a_bundle_that_fails_its_check_leaves_the_old_one_and_says_why(serving, 
     wrong = json.loads(files["no-cats"][MANIFEST])
     wrong["golden"][0]["probability"] += 0.5
     bundle.write(folder, {MANIFEST: json.dumps(wrong).encode(), MODEL: files["no-cats"][MODEL]})
-    assert not serving.look()
-    assert "golden picture" in serving.problem
+    assert not serving.check()
+    assert "does not answer picture" in serving.problem
     (folder / MODEL).write_bytes(b"cut short")
-    assert not serving.look()
+    assert not serving.check()
     assert "9 bytes" in serving.problem
     (folder / MODEL).unlink()
-    assert not serving.look()
+    assert not serving.check()
     assert "No model" in serving.problem
     assert serving.predictor is old
     bundle.write(folder, files["no-cats"])
-    assert serving.look()
+    assert serving.check()
     assert serving.problem is None
 
 
 def test_what_cannot_be_served_at_first_is_refused(tmp_path):
     with pytest.raises(BundleError, match="No model"):
-        Serving(lambda: cat_model.load(tmp_path), tmp_path)
+        ReloadingPredictor(lambda: cat_model.load(tmp_path), tmp_path)
 
 
 def test_the_watch_follows_and_outlives_a_broken_load(serving, files, monkeypatch):

@@ -7,8 +7,8 @@ import gradio as gr
 import pytest
 
 from cat_model.settings import SettingsError
-from web import uploads
-from web.uploads import LIFE_S, Sweeper, own_folder
+from web.server import uploads
+from web.server.uploads import LIFE_S, Sweeper, own_folder
 
 
 @pytest.fixture

@@ -1,0 +1,44 @@
+# Short names for the commands of CONTRIBUTING.md.
+
+PYTHON ?= python3
+DEV = .venv-dev/bin/python
+BENCH ?= start
+ARGS ?=
+
+.PHONY: setup run test lint bench pins mutants
+
+setup: .venv/bin/are-you-a-cat .venv-dev/installed.txt
+
+run: .venv/bin/are-you-a-cat
+	.venv/bin/are-you-a-cat serve
+
+test:
+	$(PYTHON) -m tests $(ARGS)
+
+lint: .venv-dev/installed.txt
+	$(DEV) -m ruff check
+	$(DEV) -m ruff format --check
+	$(DEV) -m pyright
+
+# One benchmark: make bench BENCH=accuracy ARGS="people wild"
+bench: .venv-dev/installed.txt
+	$(DEV) -m benchmarks.$(BENCH) $(ARGS)
+
+# All pins, or some: make pins ARGS="pillow gradio"
+pins: .venv-dev/installed.txt
+	$(DEV) -m tests.pins $(ARGS)
+
+# Hours: make mutants ARGS="--count 20 cat_model"
+mutants: .venv-dev/installed.txt
+	$(DEV) -m tests.mutants $(ARGS)
+
+.venv/bin/are-you-a-cat: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet -r requirements.txt
+	.venv/bin/pip install --quiet --no-deps --editable .
+	touch $@
+
+# The test command makes this environment itself; asked for pytest's version, it does nothing else.
+.venv-dev/installed.txt: requirements-dev.txt
+	$(PYTHON) -m tests --version
+	touch $@

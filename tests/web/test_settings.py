@@ -1,0 +1,105 @@
+"""What the page's server reads from the environment: defaults that work, nonsense refused, secrets kept."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from cat_model.settings import Settings, SettingsError
+from web.settings import UPLOADS, ServerSettings, uploads_lie_in
+
+NUMBERS = {
+    "CAT_PORT": (1, 65_535),
+    "CAT_QUEUE": (1, 100_000),
+    "CAT_RATE": (0, 1_000_000),
+    "CAT_UPLOAD_MB": (1, 1_000),
+}
+
+
+def test_an_empty_environment_gives_the_defaults():
+    settings = ServerSettings.from_env({})
+    assert settings.host == "127.0.0.1"  # nobody else's machine, unless somebody says so
+    assert (settings.port, settings.upload_mb, settings.queue, settings.rate) == (7860, 20, 64, 300)
+    assert settings.on_space is False
+    assert (settings.login, settings.owner_password) == (None, "")
+    assert settings.model == Settings.from_env({})
+
+
+def test_empty_variables_are_as_good_as_none():
+    names = (UPLOADS, "CAT_HOST", "SPACE_ID", "CAT_LOGIN", "CAT_OWNER_PASSWORD", *NUMBERS)
+    assert ServerSettings.from_env(dict.fromkeys(names, "")) == ServerSettings.from_env({})
+
+
+def test_every_variable_counts():
+    given = {
+        "CAT_WORKERS": "3",
+        "CAT_HOST": "::1",
+        "CAT_PORT": "80",
+        "CAT_QUEUE": "9",
+        "CAT_RATE": "7",
+        "CAT_UPLOAD_MB": "5",
+        "CAT_LOGIN": "ann:secret",
+        "CAT_OWNER_PASSWORD": "hush",
+        UPLOADS: "/data/uploads",
+    }
+    settings = ServerSettings.from_env(given)
+    assert settings.model.workers == 3
+    assert (settings.host, settings.port, settings.queue) == ("::1", 80, 9)
+    assert (settings.rate, settings.upload_mb) == (7, 5)
+    assert settings.uploads_dir == Path("/data/uploads")
+    assert (settings.login, settings.owner_password) == ("ann:secret", "hush")
+
+
+def test_a_space_listens_on_every_address():
+    space = ServerSettings.from_env({"SPACE_ID": "someone/cats"})
+    assert (space.on_space, space.host, space.open_browser) == (True, "0.0.0.0", False)
+    assert ServerSettings.from_env({"SPACE_ID": "someone/cats", "CAT_HOST": "10.0.0.1"}).host == "10.0.0.1"
+
+
+def test_a_browser_is_opened_only_where_there_is_a_screen(monkeypatch):
+    monkeypatch.setattr("sys.platform", "linux")
+    assert not ServerSettings.from_env({}).open_browser
+    assert ServerSettings.from_env({"DISPLAY": ":0"}).open_browser
+    assert not ServerSettings.from_env({"DISPLAY": ":0", "SPACE_ID": "someone/cats"}).open_browser
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_may_be_as_small_and_as_big_as_is_said(name):
+    field = name.removeprefix("CAT_").lower()
+    for limit in NUMBERS[name]:
+        assert getattr(ServerSettings.from_env({name: str(limit)}), field) == limit
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("text", ["-3", "many", "1.5", "0x10", " ", "9" * 5000])
+def test_other_numbers_are_refused_with_name_value_and_range(name, text):
+    low, high = NUMBERS[name]
+    with pytest.raises(SettingsError) as caught:
+        ServerSettings.from_env({name: text})
+    assert str(caught.value) == f"{name} is {text!r}; it must be a whole number from {low} to {high}."
+    for outside in (low - 1, high + 1):
+        with pytest.raises(SettingsError):
+            ServerSettings.from_env({name: str(outside)})
+
+
+def test_passwords_are_not_shown():
+    settings = ServerSettings.from_env({"CAT_LOGIN": "ann:secret", "CAT_OWNER_PASSWORD": "hush"})
+    assert "secret" not in repr(settings)
+    assert "hush" not in repr(settings)
+
+
+@pytest.mark.parametrize("login", ["ann", "ann:", ":secret"])
+def test_half_a_login_is_refused(login):
+    with pytest.raises(SettingsError, match="a name, a colon and a password"):
+        ServerSettings.from_env({"CAT_LOGIN": login})
+
+
+def test_the_folder_of_uploads_is_named_to_gradio_and_forgotten_again(monkeypatch, tmp_path):
+    monkeypatch.setenv(UPLOADS, "before")
+    with uploads_lie_in(tmp_path):
+        assert os.environ[UPLOADS] == str(tmp_path)
+    assert os.environ[UPLOADS] == "before"
+    monkeypatch.delenv(UPLOADS)
+    with uploads_lie_in(tmp_path):
+        assert os.environ[UPLOADS] == str(tmp_path)
+    assert UPLOADS not in os.environ
