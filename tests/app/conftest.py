@@ -138,6 +138,7 @@ def visit(browser, server):
         page.add_init_script(script)
         page.goto(address)
         page.locator(".verdict.idle").wait_for()
+        page.wait_for_function("window.catLine")  # the page's scripts have run
         return page
 
     yield opened

@@ -18,6 +18,7 @@ def marked(visit):
 
     def opened(*address):
         page = visit(*address)
+        page.locator("#thorough input").wait_for()  # what the page asks for by itself has been answered
         page.evaluate("window.marked = true")
         return page
 
