@@ -214,7 +214,7 @@ def choose_hint(most: int) -> str:
 
 # The tab that tells how good the model is.
 ABOUT_MODEL = "About"
-HOW_GOOD, BY_KIND, DISTORTED = "How good it is", "By kind of photo", "Difficult photos"
+HOW_GOOD, BY_KIND, CORRUPTED = "How good it is", "By kind of photo", "Difficult photos"
 THOROUGHLY, CALIBRATION = "With a thorough search", "Does it mean what it says?"
 WRONG_ABOUT, QUALITY_CHECK = "What it gets wrong", "Its quality check"
 THE_MODEL, MORE = "The model", "Read more"
@@ -228,7 +228,7 @@ INTERVALS = (
 )
 THOROUGHLY_MEANS = "The same photos, with every part of each searched: slower, and good for tiny cats."
 BY_KIND_MEANS = "Of cats, more is better. Of everything else, less is better: those are its mistakes."
-DISTORTED_MEANS = "Test photos, made worse in one way each."
+CORRUPTED_MEANS = "Test photos, made worse in one way each."
 CALIBRATION_MEANS = (
     "When it says 70 %, about 70 of 100 such photos should be cats: the dots should lie on the dashed line. "
     "Big dots stand for many photos; long lines for figures that few photos make uncertain."
@@ -261,7 +261,7 @@ _GROUPS = {  # in the order in which they are shown
     "animal": "Other animals",
     "misc": "Rooms, things, landscapes",
 }
-_DISTORTIONS = {
+_CORRUPTIONS = {
     "zoom-out-2": "Half as large",
     "zoom-out-3": "A third as large",
     "low-light": "Dark",
@@ -294,9 +294,9 @@ def group(name: str) -> str:
     return _GROUPS.get(name, name)
 
 
-def distortion(name: str) -> str:
+def corruption(name: str) -> str:
     """Return how photos were made worse, in words; the name where it is another one."""
-    return _DISTORTIONS.get(name, name)
+    return _CORRUPTIONS.get(name, name)
 
 
 def how_good(name: str, rates: tuple[tuple[str, str, str], tuple[str, str, str]]) -> str:

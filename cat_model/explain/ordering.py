@@ -1,7 +1,7 @@
 """In which order the squares of a photo must go for the answer to go with them, and what each takes along.
 
 One more way to share out a logit beside Owen values: each square gets what the logit loses when it goes, in
-one order of all squares. Over orders drawn by lot the mean is the Shapley value (J. Castro et al. 2009,
+one order of all squares. Over orders drawn at random the mean is the Shapley value (J. Castro et al. 2009,
 Polynomial calculation of the Shapley value based on sampling); this one is not drawn but looked for: at
 each step, of several candidates the one that takes most of the answer along. Where later squares take more
 along than earlier ones, the earlier ones had stood in for them, and they share what they take together, the

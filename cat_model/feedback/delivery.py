@@ -51,12 +51,15 @@ class Delivery:
     """Brings one outbox to some stores."""
 
     def __init__(
-        self, outbox: Outbox, stores: Sequence[Store], lot: Callable[[float, float], float] = random.uniform
+        self,
+        outbox: Outbox,
+        stores: Sequence[Store],
+        jitter: Callable[[float, float], float] = random.uniform,
     ) -> None:
-        """Remember what goes where; `lot` draws each wait."""
+        """Remember what goes where; `jitter` draws each wait, from its bounds."""
         self._outbox = outbox
         self._stores = stores
-        self._lot = lot
+        self._jitter = jitter
         self._failures: Counter[str] = Counter()
         self._last_error: str | None = None
         self._last_success: str | None = None
@@ -173,7 +176,7 @@ class Delivery:
             else:
                 failures += 1
                 longest = min(LONGEST_S, FIRST_S * 2 ** min(failures - 1, 20))
-                self._stopping.wait(self._lot(0.0, longest))
+                self._stopping.wait(self._jitter(0.0, longest))
 
 
 def open_outbox(settings: Settings) -> tuple[Outbox, Delivery]:

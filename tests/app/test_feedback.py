@@ -59,14 +59,14 @@ class Page:
     def named(self, updates):
         return {self.names[part]: value for part, value in updates.items() if part in self.names}
 
-    def judge(self, photo, wanted=False):
+    def answer(self, photo, wanted=False):
         given = photo if isinstance(photo, bytes) else str(photo)
-        return self.named(self.tab.judge(self.predictor, given, wanted))
+        return self.named(self.tab.answer_photo(self.predictor, given, wanted))
 
     def search(self, photo, about):
         return self.named(self.tab.search(self.predictor, str(photo), True, about))
 
-    def flag(self, agrees, shown, keep=False, numbers=False, comment=""):
+    def say(self, agrees, shown, keep=False, numbers=False, comment=""):
         return self.named(self.row.tell(self.handlers, agrees, shown, keep, numbers, comment))
 
     def take_back(self, code, shown):
@@ -94,11 +94,11 @@ def records(tmp_path):
 @pytest.mark.parametrize("agrees", [True, False])
 def test_not_sure_asks_what_it_is(page_that_says, examples, tmp_path, probability, agrees):
     page = page_that_says(probability, True)
-    said = page.judge(examples / "chelsea.jpg")
+    said = page.answer(examples / "chelsea.jpg")
     assert "Not sure" in said["answer"]
     assert "%" not in said["answer"]
     assert (said["right"]["value"], said["wrong"]["value"]) == ("It is a cat", "It is not a cat")
-    page.flag(agrees, said["shown"])
+    page.say(agrees, said["shown"])
     (record,) = records(tmp_path)
     assert (record["verdict"], record["person_says_cat"]) == ("not sure", agrees)
 
@@ -110,30 +110,30 @@ def test_not_sure_asks_what_it_is(page_that_says, examples, tmp_path, probabilit
 def test_the_percentage_is_of_the_label_and_never_claims_certainty(
     page_that_says, examples, probability, words, cat
 ):
-    said = page_that_says(probability).judge(examples / "chelsea.jpg")
+    said = page_that_says(probability).answer(examples / "chelsea.jpg")
     assert words in html.unescape(said["answer"])
     assert said["bars"]["value"] == {"cat": cat, "not a cat": pytest.approx(1 - cat)}
 
 
 @pytest.mark.parametrize(("probability", "words"), [(0.9, "not a cat"), (0.1, "it's a cat")])
 def test_the_button_says_what_wrong_would_mean(page_that_says, examples, probability, words):
-    said = page_that_says(probability).judge(examples / "chelsea.jpg")
+    said = page_that_says(probability).answer(examples / "chelsea.jpg")
     assert (said["right"]["value"], said["wrong"]["value"]) == ("Right", f"Wrong — {words}")
 
 
 def test_the_same_answer_twice_is_one_record_and_a_new_verdict_is_another(page_that_says, examples, tmp_path):
     page = page_that_says(0.9)
     for count in (1, 2):
-        judged = page.judge(examples / "chelsea.jpg")["shown"]
-        page.flag(True, judged)
-        page.flag(True, judged)
+        shown = page.answer(examples / "chelsea.jpg")["shown"]
+        page.say(True, shown)
+        page.say(True, shown)
         assert len(records(tmp_path)) == count
 
 
 def test_an_answer_after_the_photo_was_deleted_is_kept_and_says_so(page_that_says, tmp_path):
     page = page_that_says(0.9)
-    judged = page.judge(tmp_path / "deleted.jpg")["shown"]
-    said = page.flag(False, judged, keep=True)["thanks"]
+    shown = page.answer(tmp_path / "deleted.jpg")["shown"]
+    said = page.say(False, shown, keep=True)["thanks"]
     assert "already deleted" in said
     (record,) = records(tmp_path)
     assert (record["person_says_cat"], record["photo"]) == (False, None)
@@ -143,16 +143,16 @@ def test_an_answer_is_about_the_photo_that_was_judged_not_the_one_that_came_afte
     page_that_says, examples, tmp_path
 ):
     page = page_that_says(0.9)
-    judged = page.judge(examples / "coffee.jpg")["shown"]
-    page.judge(examples / "chelsea.jpg")
-    page.flag(True, judged, keep=True)
+    shown = page.answer(examples / "coffee.jpg")["shown"]
+    page.answer(examples / "chelsea.jpg")
+    page.say(True, shown, keep=True)
     (kept,) = (tmp_path / "feedback" / "photos").iterdir()
     with Image.open(kept) as photo:
         assert photo.size == (600, 400)  # coffee.jpg
 
 
 def test_an_answer_to_a_forgotten_verdict_says_what_to_do(page_that_says, tmp_path):
-    said = page_that_says(0.9).flag(True, None)
+    said = page_that_says(0.9).say(True, None)
     assert "show the photo again" in said["thanks"]
     assert not said["right"]["interactive"]
     assert not said["wrong"]["interactive"]
@@ -162,8 +162,8 @@ def test_an_answer_to_a_forgotten_verdict_says_what_to_do(page_that_says, tmp_pa
 def test_each_box_keeps_what_it_names_and_nothing_more(page_that_says, examples, tmp_path):
     page = page_that_says(0.9)
     for keep, some, consent in ((False, False, "answer"), (False, True, "numbers"), (True, False, "photo")):
-        judged = page.judge(examples / "chelsea.jpg")["shown"]
-        code = page.flag(True, judged, keep, some)["receipt"]
+        shown = page.answer(examples / "chelsea.jpg")["shown"]
+        code = page.say(True, shown, keep, some)["receipt"]
         told = json.loads((tmp_path / "feedback/records" / f"{code.replace('-', '')[:16]}.json").read_text())
         assert told["consent"] == consent
         assert (told["embedding"] is not None, told["photo"] is not None) == (consent != "answer", keep)
@@ -177,8 +177,8 @@ def test_thanks_come_with_a_receipt_and_what_was_kept(page_that_says, examples):
         (False, True, "numbers"),
         (True, True, "photo are"),
     ):
-        judged = page.judge(examples / "chelsea.jpg")["shown"]
-        said = page.flag(True, judged, keep, some)
+        shown = page.answer(examples / "chelsea.jpg")["shown"]
+        said = page.say(True, shown, keep, some)
         assert words in said["thanks"]
         assert f"<code>{said['receipt']}</code>" in said["thanks"]
         assert said["undo"]["visible"]
@@ -188,19 +188,19 @@ def test_thanks_come_with_a_receipt_and_what_was_kept(page_that_says, examples):
 
 def test_a_double_click_gets_the_same_receipt(page_that_says, examples):
     page = page_that_says(0.9)
-    judged = page.judge(examples / "chelsea.jpg")["shown"]
-    assert page.flag(True, judged)["receipt"] == page.flag(True, judged)["receipt"]
+    shown = page.answer(examples / "chelsea.jpg")["shown"]
+    assert page.say(True, shown)["receipt"] == page.say(True, shown)["receipt"]
 
 
 def test_undo_deletes_it_and_another_answer_may_be_given(page_that_says, examples, tmp_path):
     page = page_that_says(0.9)
-    judged = page.judge(examples / "chelsea.jpg")["shown"]
-    code = page.flag(True, judged, keep=True)["receipt"]
-    said = page.take_back(code, judged)
+    shown = page.answer(examples / "chelsea.jpg")["shown"]
+    code = page.say(True, shown, keep=True)["receipt"]
+    said = page.take_back(code, shown)
     assert "deleted" in said["thanks"]
     assert (said["right"]["interactive"], said["undo"]["visible"], said["receipt"]) == (True, False, None)
     assert [path for path in (tmp_path / "feedback").rglob("*") if path.is_file()] == []
-    assert page.flag(False, said["shown"])["receipt"] != code
+    assert page.say(False, said["shown"])["receipt"] != code
     (record,) = records(tmp_path)
     assert not record["person_says_cat"]
     assert len(page.woken) == 3
@@ -208,14 +208,14 @@ def test_undo_deletes_it_and_another_answer_may_be_given(page_that_says, example
 
 def test_earlier_feedback_is_deleted_by_its_code_and_no_other(page_that_says, examples, tmp_path):
     page = page_that_says(0.9)
-    judged = page.judge(examples / "chelsea.jpg")["shown"]
-    code = page.flag(True, judged)["receipt"]
+    shown = page.answer(examples / "chelsea.jpg")["shown"]
+    code = page.say(True, shown)["receipt"]
     for wrong, words in (
         ("", "not a receipt"),
         ("abc", "not a receipt"),
         (code[:-4] + "aaaa", "no feedback"),
     ):
-        said = page.delete(wrong, code, judged)
+        said = page.delete(wrong, code, shown)
         assert words in said["deleted"]
         assert 'class="failed"' in said["deleted"]
         assert set(said) == {"deleted"}
@@ -228,20 +228,20 @@ def test_earlier_feedback_is_deleted_by_its_code_and_no_other(page_that_says, ex
 
 def test_deleting_by_the_code_just_given_takes_back_the_thanks_as_well(page_that_says, examples, tmp_path):
     page = page_that_says(0.9)
-    judged = page.judge(examples / "chelsea.jpg")["shown"]
-    code = page.flag(True, judged, keep=True)["receipt"]
-    said = page.delete(code.upper(), code, judged)
+    shown = page.answer(examples / "chelsea.jpg")["shown"]
+    code = page.say(True, shown, keep=True)["receipt"]
+    said = page.delete(code.upper(), code, shown)
     assert "is deleted" in said["deleted"]
     assert "Thank you" not in said["thanks"]
     assert (said["right"]["interactive"], said["undo"]["visible"], said["receipt"]) == (True, False, None)
-    assert page.flag(False, said["shown"])["receipt"] != code
+    assert page.say(False, said["shown"])["receipt"] != code
 
 
 def test_a_photo_that_came_inside_a_message_is_not_kept_in_the_memory(page_that_says, examples, tmp_path):
     page = page_that_says(0.9)
-    judged = page.judge((examples / "chelsea.jpg").read_bytes())["shown"]
-    assert judged.photo == ""
-    page.flag(True, judged, keep=True)
+    shown = page.answer((examples / "chelsea.jpg").read_bytes())["shown"]
+    assert shown.photo == ""
+    page.say(True, shown, keep=True)
     (record,) = records(tmp_path)
     assert (record["photo"], record["embedding"]) == (None, None)
 
@@ -249,7 +249,7 @@ def test_a_photo_that_came_inside_a_message_is_not_kept_in_the_memory(page_that_
 def test_however_many_press_at_once_one_photo_for_each_interpreter_is_in_memory(examples, tmp_path):
     mind, together = OneMind(verdict(0.9)), []
     page = Page(mind, Outbox(tmp_path / "feedback"))
-    judged = [page.judge(examples / "chelsea.jpg")["shown"] for _ in range(8)]
+    shown = [page.answer(examples / "chelsea.jpg")["shown"] for _ in range(8)]
     working = []
 
     def embedding(photo):
@@ -261,7 +261,7 @@ def test_however_many_press_at_once_one_photo_for_each_interpreter_is_in_memory(
 
     mind.embedding = embedding
     with ThreadPoolExecutor(8) as visitors:
-        list(visitors.map(lambda shown: page.flag(True, shown, numbers=True), judged))
+        list(visitors.map(lambda shown: page.say(True, shown, numbers=True), shown))
     assert together == [1] * 8
     assert len(records(tmp_path)) == 8
 
@@ -275,18 +275,18 @@ def test_a_code_that_only_a_store_can_check_is_noted(examples, tmp_path):
 def test_where_feedback_does_not_last_thanks_say_so(examples, tmp_path):
     for lasts in (True, False):
         page = Page(OneMind(verdict(0.9)), Outbox(tmp_path / str(lasts)), lasts)
-        judged = page.judge(examples / "chelsea.jpg")["shown"]
-        assert ("until it restarts" in page.flag(True, judged)["thanks"]) != lasts
+        shown = page.answer(examples / "chelsea.jpg")["shown"]
+        assert ("until it restarts" in page.say(True, shown)["thanks"]) != lasts
 
 
 def test_a_comment_that_is_too_long_is_refused_and_nothing_stored(page_that_says, examples, tmp_path):
     page = page_that_says(0.9)
-    judged = page.judge(examples / "chelsea.jpg")["shown"]
-    said = page.flag(True, judged, comment="x" * 281)["thanks"]
+    shown = page.answer(examples / "chelsea.jpg")["shown"]
+    said = page.say(True, shown, comment="x" * 281)["thanks"]
     assert "281 characters" in said
     assert 'class="failed"' in said
     assert not (tmp_path / "feedback").exists()
-    page.flag(True, judged, comment="<b>a tabby</b>")
+    page.say(True, shown, comment="<b>a tabby</b>")
     assert records(tmp_path)[0]["comment"] == "<b>a tabby</b>"
 
 
@@ -297,8 +297,8 @@ def test_nothing_written_holds_what_a_photo_carried_or_where_it_came_from(predic
     photo = tmp_path / "IMG_Berlin_7734.jpg"
     photo.write_bytes(laden(Image.open(examples / "chelsea.jpg")))
     assert photo.read_bytes().count(b"SECRET") == 6
-    judged = page.judge(photo)["shown"]
-    page.flag(True, judged, keep=True, numbers=True, comment="hello")
+    shown = page.answer(photo)["shown"]
+    page.say(True, shown, keep=True, numbers=True, comment="hello")
     written = [path for path in (tmp_path / "feedback").rglob("*") if path.is_file()]
     assert len(written) == 2
     for path in written:
@@ -330,15 +330,15 @@ def test_a_photo_that_cannot_be_used_gives_no_numbers(predictor, tmp_path):
 
 def test_feedback_waits_for_the_search_that_follows_an_answer(page_that_says, examples):
     page, photo = page_that_says(0.9), examples / "chelsea.jpg"
-    quick = page.judge(photo, wanted=True)
+    quick = page.answer(photo, wanted=True)
     assert not quick["right"]["interactive"]
     assert page.search(photo, quick["shown"])["right"]["interactive"]
-    assert page.judge(photo)["right"]["interactive"]
+    assert page.answer(photo)["right"]["interactive"]
 
 
 def test_feedback_is_taken_on_the_quick_answer_if_the_search_finds_no_photo(page_that_says, examples):
     page, photo = page_that_says(0.9), examples / "chelsea.jpg"
-    quick = page.judge(photo, wanted=True)
+    quick = page.answer(photo, wanted=True)
 
     def explain(*_, **__):
         raise PhotoError("It is gone.")

@@ -161,7 +161,7 @@ def test_verdicts_and_their_reasons_do_without_what_is_large():
         from web.server.reload import ReloadingPredictor
 
         predictor = ReloadingPredictor(cat_model.load, cat_model.load().bundle.folder)
-        Page(predictor, Outbox("nowhere")).judge("examples/chelsea.jpg")
+        Page(predictor, Outbox("nowhere")).answer("examples/chelsea.jpg")
         Endpoints(predictor).predict("examples/chelsea.jpg")
         print([name for name in ("shap", "numba", "boto3", "tensorflow") if name in sys.modules])"""
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -34,7 +34,7 @@
         const photo = await (item.sent ??= send(item.file, words));
         const next = items[items.indexOf(item) + 1];
         if (next) next.sent ??= send(next.file, words); // it is on its way while this one is looked at
-        item.told = photo.path ? await judge(item, photo.path, refused) : refused(photo.refused);
+        item.told = photo.path ? await ask(item, photo.path, refused) : refused(photo.refused);
         tell(item);
     };
 
@@ -72,7 +72,7 @@
             return said.startsWith("<") ? "" : said;
         }
     };
-    const judge = async (item, path, refused) => {
+    const ask = async (item, path, refused) => {
         for (let left = TRIES; ; left--) {
             question = { path, meta: { _type: "gradio.FileData" } };
             const told = await Promise.race([

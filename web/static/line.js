@@ -1,7 +1,7 @@
 // What goes between the page and its server: photos are made smaller before they are sent, places in the queue are
 // told, and when the line is cut or the server starts again the photo is still here, with a button to try again.
 // Called once the page is there, with what Python knows: { before: { one, many }, atOnce, momentMs, side, quality,
-// uploadBytes, words, and numbers of functions: model, judges, examples }. What it relies on in Gradio's page stands
+// uploadBytes, words, and numbers of functions: model, answers, examples }. What it relies on in Gradio's page stands
 // in web/gradio_compat.py.
 (options) => {
     const { words } = options, STASH = "are-you-a-cat", SILENCE_MS = 45000, STASH_CHARACTERS = 4e6;
@@ -207,7 +207,7 @@
     };
     const ask = async (address, request) => {
         const { fn_index: fn } = JSON.parse(request.body);
-        if (doubted && options.judges.includes(fn) && kept?.example !== undefined && await server() == "another") {
+        if (doubted && options.answers.includes(fn) && kept?.example !== undefined && await server() == "another") {
             await startAnew();
             return new Promise(() => {});
         }
@@ -309,7 +309,7 @@
         tell();
     };
     const tell = () => {
-        const ids = [...open.keys()], at = ids.findLastIndex(id => options.judges.includes(open.get(id).fn));
+        const ids = [...open.keys()], at = ids.findLastIndex(id => options.answers.includes(open.get(id).fn));
         const rank = at < 0 ? null : open.get(ids[at]).rank;
         if (rank === null) { clearTimeout(timer); timer = null; waits = false; }
         else timer ??= setTimeout(() => { waits = true; tell(); }, options.momentMs);

@@ -151,7 +151,7 @@ def page(manifest: Mapping[str, Any], has_card: bool = False) -> str:
         (text.HOW_GOOD, _how_good),
         (text.THOROUGHLY, _thoroughly),
         (text.BY_KIND, _by_kind),
-        (text.DISTORTED, _distorted),
+        (text.CORRUPTED, _corrupted),
         (text.CALIBRATION, _calibration),
         (text.WRONG_ABOUT, _wrong),
         (text.QUALITY_CHECK, _quality_check),
@@ -212,10 +212,10 @@ def _by_kind(figures: Figures) -> str:
     return f"{about}{_table((text.CALLED_CATS, *map(text.photos, sets)), rows)}" if rows else ""
 
 
-def _distorted(figures: Figures) -> str:
+def _corrupted(figures: Figures) -> str:
     found = figures.totals("stress", "recall", "precision")
-    rows = [(text.distortion(name), *map(_cell, rates)) for name, rates in found.items()]
-    about = f"<p>{_esc(text.DISTORTED_MEANS)}</p>"
+    rows = [(text.corruption(name), *map(_cell, rates)) for name, rates in found.items()]
+    about = f"<p>{_esc(text.CORRUPTED_MEANS)}</p>"
     return f"{about}{_table((text.PHOTOS, text.RECALL, text.PRECISION), rows)}" if rows else ""
 
 
@@ -244,7 +244,7 @@ def _wrong(figures: Figures) -> str:
     stress.sort(key=lambda found: found[1].value)
     told = [
         *(text.misses(group.words, _of_100(group.called_cat)) for group in missed[:1]),
-        *(text.misses(text.distortion(name), _of_100(rate)) for name, rate in stress[:WORST]),
+        *(text.misses(text.corruption(name), _of_100(rate)) for name, rate in stress[:WORST]),
         *(text.takes(group.words, _of_100(group.called_cat)) for group in taken[:WORST]),
     ]
     return f"<ul>{''.join(f'<li>{_esc(each)}</li>' for each in told)}</ul>" if told else ""

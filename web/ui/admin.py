@@ -104,7 +104,7 @@ def lay_out(panel: AdminPanel) -> None:
     with gr.Accordion("For the owner of this page", open=False, elem_id="owner"):
         password = gr.Textbox(label="Password", type="password", max_lines=1, elem_id="password")
         enter = gr.Button("Show", size="sm")
-        shown = gr.HTML(elem_id="office")
+        shown = gr.HTML(elem_id="admin-panel")
 
     def answer(given: str) -> dict[gr.HTML | gr.Textbox, str]:
         return {shown: panel.enter(given), password: ""}

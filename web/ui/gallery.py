@@ -49,7 +49,7 @@ class Tile:
     probability: float | None = None
 
 
-def judge(predictor: ReloadingPredictor, photo: str | bytes | None, thorough: bool) -> Tile:
+def make_tile(predictor: ReloadingPredictor, photo: str | bytes | None, thorough: bool) -> Tile:
     """Return the tile of a photo.
 
     Args:
@@ -81,7 +81,7 @@ def lay_out(predictor: ReloadingPredictor, thorough: gr.Checkbox) -> None:
     """
 
     def tile(photo: str | bytes | None, wanted: bool) -> dict[str, object]:
-        return asdict(judge(predictor, photo, wanted))
+        return asdict(make_tile(predictor, photo, wanted))
 
     gr.HTML(content(), apply_default_css=False, elem_id="gallery-tab")
     photo, told = PhotoBox(type="filepath", visible=False), gr.JSON(visible=False)

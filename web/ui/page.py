@@ -86,7 +86,7 @@ def create_app(settings: ServerSettings) -> Site:
         "atOnce": at_once,
         "uploadBytes": settings.upload_mb * 1_000_000,
         "model": functions(blocks, MODEL),
-        "judges": called_by(blocks, "photo", "change"),
+        "answers": called_by(blocks, "photo", "change"),
         "examples": called_by(blocks, "examples", "click"),
     }
     return Site(blocks, predictor, metrics, lambda: delivery.status, script(options))

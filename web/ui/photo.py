@@ -94,8 +94,8 @@ class PhotoTab:
         return [self.answer, self.bars, *self.why.components, *self.row.components]
 
     def _wire(self, predictor: ReloadingPredictor) -> None:
-        def judge(photo: str | bytes | None, wanted: bool) -> Updates:
-            return self.judge(predictor, photo, wanted)
+        def answer(photo: str | bytes | None, wanted: bool) -> Updates:
+            return self.answer_photo(predictor, photo, wanted)
 
         def answer_again(photo: str | bytes | None, wanted: bool, about: Shown | None) -> Updates:
             return self.search(predictor, photo, wanted, about)
@@ -129,8 +129,8 @@ class PhotoTab:
             cancels=closer,
             **PRIVATE,
         )
-        judged = self.photo.change(
-            judge,
+        answered = self.photo.change(
+            answer,
             [self.photo, self.thorough],
             self.components,
             trigger_mode="always_last",
@@ -139,17 +139,17 @@ class PhotoTab:
             show_progress="minimal",  # page.css hides it: line.js says it in words
             show_progress_on=self.answer,
         )
-        judged.failure(None, None, None, js="() => catLine.failed()", **PRIVATE)
+        answered.failure(None, None, None, js="() => catLine.failed()", **PRIVATE)
         # The quick answer is there at once; the search mends it when it ends.
         given = [self.photo, self.thorough, self.row.shown]
-        searched = judged.success(answer_again, given, self.components, concurrency_id=MODEL, **PRIVATE)
+        searched = answered.success(answer_again, given, self.components, concurrency_id=MODEL, **PRIVATE)
         ready = text.as_json([ON] * len(self.row.inputs))
         searched.failure(None, None, self.row.inputs, js=f"() => {ready}", **PRIVATE)
         self.thorough.input(
             answer_again, given, self.components, trigger_mode="always_last", concurrency_id=MODEL, **PRIVATE
         )
 
-    def judge(
+    def answer_photo(
         self, predictor: ReloadingPredictor, photo: str | bytes | None, wanted: bool = False
     ) -> Updates:
         """Answer the photo now on the page.

@@ -15,7 +15,7 @@ OLD = Path(__file__).parents[2] / "data" / "old" / "bundle" / "manifest.json"
 PARTS = {
     "metrics": [text.HOW_GOOD, text.BY_KIND],
     "thorough": [text.THOROUGHLY],
-    "stress": [text.DISTORTED],
+    "stress": [text.CORRUPTED],
     "calibration": [text.CALIBRATION],
     "gate": [text.QUALITY_CHECK],
 }
@@ -73,7 +73,7 @@ def titles(page):
 def test_everything_is_told_of_a_whole_manifest(manifest):
     page = about.page(manifest)
     assert titles(page) == [
-        text.HOW_GOOD, text.THOROUGHLY, text.BY_KIND, text.DISTORTED, unescape(text.CALIBRATION),
+        text.HOW_GOOD, text.THOROUGHLY, text.BY_KIND, text.CORRUPTED, unescape(text.CALIBRATION),
         text.WRONG_ABOUT, text.QUALITY_CHECK, text.THE_MODEL, text.MORE,
     ]  # fmt: skip
     assert "came without" not in page
@@ -162,7 +162,7 @@ def test_what_is_no_rate_is_not_shown_as_one(wrong):
 def test_bundles_of_the_first_version_and_the_shipped_one_are_told_of(predictor):
     for manifest in (json.loads(OLD.read_text("utf-8")), predictor.bundle.manifest):
         page = about.page(manifest)
-        for title in (text.HOW_GOOD, text.BY_KIND, text.DISTORTED, text.CALIBRATION, text.QUALITY_CHECK):
+        for title in (text.HOW_GOOD, text.BY_KIND, text.CORRUPTED, text.CALIBRATION, text.QUALITY_CHECK):
             assert title in titles(page)
         for photos in manifest["metrics"].values():
             if photos["recall"]["total"]:

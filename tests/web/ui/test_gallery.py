@@ -24,7 +24,7 @@ def reloading(predictor):
 
 
 def test_a_tile_has_the_verdict_and_a_small_picture(reloading, predictor, examples):
-    tile = gallery.judge(reloading, str(examples / "chelsea.jpg"), thorough=False)
+    tile = gallery.make_tile(reloading, str(examples / "chelsea.jpg"), thorough=False)
     verdict = predictor.predict(examples / "chelsea.jpg")
     assert (tile.kind, tile.label) == ("cat", verdict.label)
     assert tile.probability == pytest.approx(verdict.probability)
@@ -37,13 +37,13 @@ def test_a_tile_has_the_verdict_and_a_small_picture(reloading, predictor, exampl
 def test_a_photo_that_cannot_be_used_has_its_sentence_and_nothing_else(reloading, predictor):
     with pytest.raises(PhotoError) as refusal:
         predictor.predict(b"no photo")
-    tile = gallery.judge(reloading, b"no photo", thorough=False)
+    tile = gallery.make_tile(reloading, b"no photo", thorough=False)
     assert tile == gallery.Tile("wrong", text.CANNOT_LOOK, str(refusal.value))
 
 
 def test_no_photo_is_refused(reloading):
     with pytest.raises(gr.Error, match=text.NO_PHOTO):
-        gallery.judge(reloading, None, thorough=False)
+        gallery.make_tile(reloading, None, thorough=False)
 
 
 def test_a_thorough_search_is_made_where_it_is_wanted(reloading, examples, monkeypatch):
@@ -56,7 +56,7 @@ def test_a_thorough_search_is_made_where_it_is_wanted(reloading, examples, monke
 
     monkeypatch.setattr(cat_model.Predictor, "explain", noted)
     for wanted in (True, False):
-        gallery.judge(reloading, str(examples / "coffee.jpg"), wanted)
+        gallery.make_tile(reloading, str(examples / "coffee.jpg"), wanted)
     assert asked == [True, False]
 
 
@@ -64,7 +64,7 @@ def test_an_animation_that_begins_blank_says_which_picture_was_looked_at(reloadi
     cat = Image.open(examples / "chelsea.jpg").convert("RGB").resize((240, 160))
     blank, file = Image.fromarray(np.zeros((160, 240, 3), np.uint8)), io.BytesIO()
     blank.save(file, "WEBP", save_all=True, append_images=[cat], duration=100)
-    tile = gallery.judge(reloading, file.getvalue(), thorough=False)
+    tile = gallery.make_tile(reloading, file.getvalue(), thorough=False)
     assert tile.detail == text.looked_at(1)
 
 
