@@ -144,7 +144,7 @@ def _try_to_track(run: Run, result: ExportResult, export: Path) -> None:
 
 
 def _track(run: Run, result: ExportResult, export: Path) -> None:
-    tracker = Tracker(run.tracking_uri, run.mlflow_run)
+    tracker = Tracker(run.tracking_uri, run.mlflow_run, run.folder)
     for split, metrics in result.measured.metrics.items():
         tracker.metrics(flatten(f"int8.{split}", metrics))
     for name, metrics in result.measured.stress.items():

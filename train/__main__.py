@@ -1,4 +1,4 @@
-"""The command line: `python -m train check|run|tune|compare|feedback|refresh|drift|fetch`.
+"""The command line: `python -m train check|run|tune|track|compare|feedback|refresh|drift|fetch`.
 
 Exit code 0 when it is done, 1 with a sentence when it cannot be, 130 when it was stopped by Ctrl-C.
 """
@@ -71,6 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     tune.add_argument("--trials", type=int, default=20, help="how many trials there may be (20)")
     tune.add_argument("--hours", type=float, default=12.0, help="no trial begins after so many hours (12)")
+
+    track = commands.add_parser("track", help="send MLflow what its store could not take during a run")
+    track.set_defaults(do=_track)
+    track.add_argument("folder", type=Path, metavar="FOLDER", help="of the run, or of the search")
 
     _add_feedback(commands)
 
@@ -228,6 +232,20 @@ def _tune(options: argparse.Namespace, command: str) -> int:
     words += ["--override-checks"] if options.override_checks else []
     print(f"Next: {shlex.join(['python', '-m', 'train', 'run', *words])}")
     return 0
+
+
+def _track(options: argparse.Namespace, _: str) -> int:
+    from train import tune
+    from train.run import Run
+    from train.tracking import Tracker
+
+    if (options.folder / tune.SEARCH).exists():
+        tracker = tune.tracker_of(options.folder)
+    else:
+        run = Run.read_unfinished(options.folder)
+        tracker = Tracker(run.tracking_uri, run.mlflow_run, run.folder)
+    print(tracker.catch_up())
+    return 1 if tracker.waits else 0
 
 
 def _compare(options: argparse.Namespace, _: str) -> int:

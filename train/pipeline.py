@@ -24,7 +24,7 @@ from train.fit.calibration import Scaling, calibrate
 from train.models import heads
 from train.models.heads import CatModel
 from train.run import MODEL, RUN, SUMMARY, Run
-from train.tracking import Tracker, code_commit, flatten, tracked
+from train.tracking import Tracker, code_commit, flatten, require_store, tracked
 
 
 def run(options: TrainOptions, config: TrainConfig, paths: Paths) -> Run:
@@ -34,7 +34,7 @@ def run(options: TrainOptions, config: TrainConfig, paths: Paths) -> Run:
     it was stopped, and does nothing once the run is finished.
 
     Raises:
-        TrainError: the photos or the weights do not do.
+        TrainError: the photos, the weights or MLflow's store do not do.
     """
     if options.init:
         config = dataclasses.replace(config, init=_describe("weights", options.init))
@@ -43,15 +43,16 @@ def run(options: TrainOptions, config: TrainConfig, paths: Paths) -> Run:
             f"The weight of the initial weights is {config.init_weight:g}; it must be 0 to 1, and 0 without "
             "a file to start from (--init)."
         )
+    require_store(paths.tracking_uri)
     current = begin(options, config, paths, collect(options, config, paths))
     if (current.folder / SUMMARY).exists():
         print(f"{current.folder} is finished already.")
         return Run.read(current.folder)
-    with tracked(Tracker(current.tracking_uri, current.mlflow_run)) as tracker:
+    with tracked(Tracker(current.tracking_uri, current.mlflow_run, current.folder)) as tracker:
         cat_model, scaling = learn(current, options.init, tracker)
         cat_model.served.save(current.folder / MODEL)
         summary = evaluate_run(current, cat_model, scaling, tracker)
-        tracker.model(cat_model.served)
+        tracker.model(current.folder / MODEL)
         write_durably(current.folder / SUMMARY, json.dumps(summary, indent=1).encode())
     return Run.read(current.folder)
 
@@ -164,7 +165,7 @@ def _new(
     manifest.write_manifest(folder / "wild.csv", photos.wild)
     manifest.write_manifest(folder / "people.csv", photos.people)
     shutil.copytree(photos.report, folder, dirs_exist_ok=True)
-    tracker = Tracker.start(paths.tracking_uri, folder.name, parent)
+    tracker = Tracker.start(paths.tracking_uri, folder, parent)
     current = Run(
         folder=folder,
         config=config,

@@ -33,7 +33,7 @@ from train.evaluation import metrics, predictions, stress
 from train.models.heads import CatModel
 from train.pipeline import Photos
 from train.run import Run
-from train.tracking import Tracker, tracked
+from train.tracking import Tracker, require_store, tracked
 
 SPACE: Mapping[str, Sequence[float]] = {
     "side": (192, 224, 256),
@@ -116,8 +116,9 @@ def search(
         The file that `python -m train run --config FILE` trains; it is written anew after each trial.
 
     Raises:
-        TrainError: the photos or the weights do not do, or no trial could be finished.
+        TrainError: the photos, the weights or MLflow's store do not do, or no trial could be finished.
     """
+    require_store(paths.tracking_uri)
     options = dataclasses.replace(options, data=dataclasses.replace(options.data, wild=None))
     base = dataclasses.replace(base, backbone=backbones[0])
     space = {"backbone": tuple(backbones)} | {name: SPACE[name] for name in SPACE if name not in fixed}
@@ -175,11 +176,16 @@ def recalls(run: Run, cat_model: CatModel) -> tuple[float, float | None]:
     return stressed, metrics.recall_at_precision(people.probabilities, people.cats, PRECISION)
 
 
+def tracker_of(folder: Path) -> Tracker:
+    """Return the tracker of a search that was begun, by the folder of it."""
+    return Tracker(**json.loads((folder / SEARCH).read_text()), folder=folder)
+
+
 def _tracker(folder: Path, paths: Paths) -> Tracker:
-    kept = folder / SEARCH
-    if kept.exists():
-        return Tracker(**json.loads(kept.read_text()))
-    tracker = Tracker.start(paths.tracking_uri, folder.name)
+    if (kept := folder / SEARCH).exists():
+        return tracker_of(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tracker = Tracker.start(paths.tracking_uri, folder)
     write_durably(kept, json.dumps({"uri": tracker.uri, "run_id": tracker.run_id}).encode())
     return tracker
 
@@ -201,7 +207,7 @@ def _train(
         return Result(**json.loads(kept.read_text()))
     keras.utils.clear_session()
     started = time.monotonic()
-    with tracked(Tracker(run.tracking_uri, run.mlflow_run)) as tracker:
+    with tracked(Tracker(run.tracking_uri, run.mlflow_run, run.folder)) as tracker:
         cat_model, _ = pipeline.learn(run, options.init, tracker)
         stressed, people = recalls(run, cat_model)
         score = stressed if people is None else (stressed + people) / 2

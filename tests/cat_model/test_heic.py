@@ -218,7 +218,7 @@ def test_what_the_decoder_gets_has_the_boxes_of_the_standard():
 
 
 def with_content(data, path, content):
-    """A HEIC file with another content in a box within boxes, which grow or shrink with it."""
+    """A HEIC file of one tile with another content in a box within boxes, which grow or shrink with it."""
     at = data.index(path[-1]) - 4
     size = int.from_bytes(data[at : at + 4], "big")
     changed = data[: at + 8] + content + data[at + size :]
@@ -226,7 +226,9 @@ def with_content(data, path, content):
         at = data.index(kind) - 4
         more = int.from_bytes(data[at : at + 4], "big") + len(content) + 8 - size
         changed = changed[:at] + struct.pack(">I", more) + changed[at + 4 :]
-    return changed
+    at = data.index(b"iloc") + 18  # where the tile's data begin
+    start = int.from_bytes(data[at : at + 4], "big") + len(changed) - len(data)
+    return changed[:at] + struct.pack(">I", start) + changed[at + 4 :]
 
 
 @pytest.mark.parametrize(("items", "refused"), [(1, None), (63, None), (64, "built in a way")])

@@ -35,7 +35,7 @@ from train.feedback import dataset, report
 from train.fit.calibration import calibrate, platt
 from train.models import heads
 from train.run import MODEL, RUN, SUMMARY, Run
-from train.tracking import Tracker, code_commit, tracked
+from train.tracking import Tracker, code_commit, require_store, tracked
 
 EMBEDDERS, REFRESH = "embedders.json", "refresh.json"
 ENOUGH = 50
@@ -139,9 +139,11 @@ def refresh(folder: Path, feedback: Path, command: str) -> Run:
         command: the command line, for the record.
 
     Raises:
-        TrainError: there is no such run, it was not exported, or there is too little feedback of its model.
+        TrainError: there is no such run, it was not exported, there is too little feedback of its model, or
+            MLflow's store cannot be used.
     """
     run = Run.read(folder)
+    require_store(run.tracking_uri)
     served = _served(run)
     embedders = _embedders(run) | {sha256(served)}
     records, about = usable(dataset.read(feedback), embedders)
@@ -164,7 +166,7 @@ def refresh(folder: Path, feedback: Path, command: str) -> Run:
     about |= {"replayed": len(old.replayed.cats), "parent": run.folder.name}
     print(f"Learned from {about['learned']} answers: {about}")
     new = _begin(run, new_folder, command, embedders, about)
-    with tracked(Tracker(new.tracking_uri, new.mlflow_run)) as tracker:
+    with tracked(Tracker(new.tracking_uri, new.mlflow_run, new.folder)) as tracker:
         cat_model.served.save(new.folder / MODEL)
         # Stress slices take most of the time, and export measures them on the file that may ship.
         summary = pipeline.evaluate_run(new, cat_model, scaling, tracker, slices=())
@@ -243,7 +245,7 @@ def _begin(run: Run, folder: Path, command: str, embedders: set[str], about: dic
     write_durably(folder / REFRESH, json.dumps(about, indent=1).encode())
     if (folder / RUN).exists():
         return Run.read_unfinished(folder)
-    tracker = Tracker.start(run.tracking_uri, folder.name)
+    tracker = Tracker.start(run.tracking_uri, folder)
     new = dataclasses.replace(
         run, folder=folder, command=command, code_commit=code_commit(), mlflow_run=tracker.run_id
     )
