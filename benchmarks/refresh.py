@@ -74,7 +74,7 @@ def main() -> int:
 def _copy(run: Run, workplace: Path) -> Run:
     folder, store = workplace / run.folder.name, f"sqlite:///{workplace / 'mlflow.db'}"
     shutil.copytree(run.folder, folder)
-    tracker = Tracker.start(store, folder.name)
+    tracker = Tracker.start(store, folder)
     copy = dataclasses.replace(run, folder=folder, tracking_uri=store, mlflow_run=tracker.run_id)
     copy.write()
     return copy

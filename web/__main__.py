@@ -8,10 +8,7 @@ import sys
 
 from cat_model import BundleError
 from cat_model.settings import SettingsError
-from web.server.app import run
-from web.server.uploads import own_folder
-from web.settings import ServerSettings
-from web.ui.page import create_app
+from web.settings import ServerSettings, ignore_gradio_variables, reach_this_machine_directly, without_proxies
 
 
 def main() -> int:
@@ -21,6 +18,12 @@ def main() -> int:
     # notes the signal: an exception at an arbitrary line can be swallowed there.
     for sign in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sign, lambda number, _: stops.append(number))
+    ignore_gradio_variables()
+    reach_this_machine_directly()
+    with without_proxies():  # Gradio reads the environment while it is imported
+        from web.server.app import run
+        from web.server.uploads import own_folder
+        from web.ui.page import create_app
     try:
         settings = ServerSettings.from_env()
         with own_folder(settings.uploads_dir):

@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +11,10 @@ from pathlib import Path
 from cat_model.settings import Settings, SettingsError, whole_number
 
 UPLOADS = "GRADIO_TEMP_DIR"
+HONOURED = {"GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "GRADIO_ROOT_PATH", UPLOADS}
+"""Gradio's variables that count where the page has none of its own, or none that is set."""
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class ServerSettings:
         model: what the model package needs.
         host: address the page listens on.
         port: TCP port the page listens on, 1 to 65535.
+        root_path: path under which a reverse proxy shows the page, such as "/cat"; empty for none.
         queue: how many visitors may wait before the page says it is busy, at least 1.
         rate: questions that one visitor may ask in a minute; 0 for any number.
         upload_mb: largest photo file accepted, in megabytes (10⁶ bytes), at least 1.
@@ -34,6 +39,7 @@ class ServerSettings:
     model: Settings = field(default_factory=Settings)
     host: str = "127.0.0.1"
     port: int = 7860
+    root_path: str = ""
     queue: int = 64
     rate: int = 300
     upload_mb: int = 20
@@ -56,10 +62,14 @@ class ServerSettings:
         screen = (
             sys.platform in ("win32", "darwin") or environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
         )
+        port = "CAT_PORT" if environ.get("CAT_PORT") else "GRADIO_SERVER_PORT"
         return cls(
             model=Settings.from_env(environ),
-            host=environ.get("CAT_HOST") or ("0.0.0.0" if on_space else cls.host),
-            port=whole_number(environ, "CAT_PORT", cls.port, (1, 65_535)),
+            host=environ.get("CAT_HOST")
+            or environ.get("GRADIO_SERVER_NAME")
+            or ("0.0.0.0" if on_space else cls.host),
+            port=whole_number(environ, port, cls.port, (1, 65_535)),
+            root_path=environ.get("GRADIO_ROOT_PATH") or "",
             queue=whole_number(environ, "CAT_QUEUE", cls.queue, (1, 100_000)),
             rate=whole_number(environ, "CAT_RATE", cls.rate, (0, 1_000_000)),
             upload_mb=whole_number(environ, "CAT_UPLOAD_MB", cls.upload_mb, (1, 1_000)),
@@ -69,6 +79,40 @@ class ServerSettings:
             login=_login(environ),
             owner_password=environ.get("CAT_OWNER_PASSWORD") or "",
         )
+
+
+def ignore_gradio_variables(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Remove Gradio's own variables, but for those that are honoured, before Gradio reads them.
+
+    They could share the page with the world, serve files, print debugging output or send statistics.
+    """
+    for name in [name for name in environ if name.startswith("GRADIO_") and name not in HONOURED]:
+        del environ[name]
+    environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+
+def reach_this_machine_directly(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Exempt this machine from proxies, for whatever runs beside the page, such as a store for feedback."""
+    exempt = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    listed = [each.strip() for each in exempt.split(",") if each.strip()]
+    listed += [name for name in LOOPBACK if name not in listed]
+    environ["no_proxy"] = environ["NO_PROXY"] = ",".join(listed)
+
+
+@contextmanager
+def without_proxies(environ: MutableMapping[str, str] = os.environ) -> Iterator[None]:
+    """Take the proxies out of the environment until the block ends.
+
+    Gradio asks its own page whether it is there, and its HTTP client goes through a proxy even to this
+    machine, or refuses a SOCKS proxy outright. Feedback that is delivered later goes through the proxies.
+    """
+    found = {name: value for name, value in environ.items() if name.lower() in PROXIES}
+    for name in found:
+        del environ[name]
+    try:
+        yield
+    finally:
+        environ.update(found)
 
 
 @contextmanager

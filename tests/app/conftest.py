@@ -60,7 +60,8 @@ def running(folder: Path, port: int | None = None, **settings: object) -> Iterat
     port = port or free_port()
     feedback, uploads = folder / "feedback", folder / "uploads"
     folder.mkdir(exist_ok=True)
-    env = environment(CAT_PORT=port, CAT_FEEDBACK_DIR=feedback, GRADIO_TEMP_DIR=uploads, **settings)
+    own = {"CAT_PORT": port, "CAT_FEEDBACK_DIR": feedback, "GRADIO_TEMP_DIR": uploads}
+    env = environment(**own | settings)
     log = folder / "log.txt"
     with log.open("wb") as output:
         process = subprocess.Popen(

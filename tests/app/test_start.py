@@ -11,7 +11,7 @@ import time
 import httpx
 import pytest
 
-from tests.app.conftest import ROOT, environment, running
+from tests.app.conftest import ROOT, environment, free_port, running
 from web.server.uploads import LIFE_S
 from web.ui.photo import EXAMPLES
 
@@ -125,6 +125,79 @@ def example_of(page):
     """The path of an example that the page itself shows."""
     (found,) = page.uploads.rglob("chelsea.jpg")
     return found
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9"])
+def test_proxies_do_not_keep_the_page_from_starting(tmp_path, proxy):
+    """Nothing listens there; and there is no no_proxy."""
+    names = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+    with running(tmp_path, **dict.fromkeys(names, proxy), no_proxy="", NO_PROXY="") as page:
+        assert httpx.get(f"{page.address}/config").status_code == 200
+
+
+HARMFUL = {
+    "GRADIO_ALLOWED_PATHS": "/",
+    "GRADIO_ANALYTICS_ENABLED": "True",
+    "GRADIO_BLOCKED_PATHS": "/",
+    "GRADIO_CACHE_EXAMPLES": "true",
+    "GRADIO_DEBUG": "1",
+    "GRADIO_FLAGGING_MODE": "auto",
+    "GRADIO_HOT_RELOAD": "1",
+    "GRADIO_MCP_SERVER": "True",
+    "GRADIO_NODE_PATH": "/nowhere/node",
+    "GRADIO_NUM_PORTS": "1",
+    "GRADIO_NUM_WORKERS": "3",
+    "GRADIO_RUN_HISTORY": "True",
+    "GRADIO_SHARE": "True",
+    "GRADIO_SSR_MODE": "True",
+    "GRADIO_VIBE_MODE": "1",
+}
+
+
+def test_gradios_variables_that_would_harm_count_for_nothing(tmp_path, server, examples):
+    with running(tmp_path, **HARMFUL) as page:
+        changed = httpx.get(f"{page.address}/config").json()
+        usual = httpx.get(f"{server.address}/config").json()
+        own = ("app_id", "root", "username", "api_prefix")
+        same = [name for name in usual if name not in (*own, "components", "dependencies", "layout")]
+        assert {name: changed.get(name) for name in same} == {name: usual[name] for name in same}
+        assert httpx.get(f"{page.address}/gradio_api/file={ROOT / 'pyproject.toml'}").status_code == 403
+        assert httpx.get(f"{page.address}/gradio_api/mcp/").status_code == 404
+        log = (tmp_path / "log.txt").read_text("utf-8")
+        assert "gradio.live" not in log
+
+
+def test_gradios_own_address_counts_where_ours_is_not_set(tmp_path):
+    port = free_port()
+    settings = {"CAT_PORT": "", "GRADIO_SERVER_PORT": port, "GRADIO_SERVER_NAME": "127.0.0.1"}
+    with running(tmp_path, port, **settings, GRADIO_ROOT_PATH="/cat") as page:
+        assert httpx.get(f"{page.address}/config").json()["root"].endswith("/cat")
+
+
+@pytest.mark.parametrize("host", ["nosuchname.invalid", "192.0.2.1"])
+def test_a_host_that_is_not_this_machine_is_named(host):
+    assert f"cannot open on {host}: this machine has no such address" in refusal(CAT_HOST=host)
+
+
+@pytest.mark.parametrize("host", ["::", "::1"])
+def test_the_page_listens_on_ipv6(tmp_path, host):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        pytest.skip(f"This machine has no IPv6: {error}.")
+    port, log = free_port(), tmp_path / "log.txt"
+    env = environment(CAT_HOST=host, CAT_PORT=port, CAT_FEEDBACK_DIR=tmp_path, GRADIO_TEMP_DIR=tmp_path)
+    with (
+        log.open("wb") as output,
+        subprocess.Popen([sys.executable, "app.py"], cwd=ROOT, env=env, stdout=output, stderr=output) as page,
+    ):
+        try:
+            while "stop with Ctrl+C" not in log.read_text("utf-8"):
+                assert page.poll() is None, log.read_text("utf-8")
+                time.sleep(0.2)
+            assert httpx.get(f"http://[::1]:{port}/health").status_code == 200
+        finally:
+            page.terminate()
 
 
 def test_nothing_is_written_beside_the_program(server):

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from cat_model.settings import Settings, SettingsError
-from web.settings import UPLOADS, ServerSettings, uploads_lie_in
+from web.settings import (
+    UPLOADS,
+    ServerSettings,
+    ignore_gradio_variables,
+    reach_this_machine_directly,
+    uploads_lie_in,
+    without_proxies,
+)
 
 NUMBERS = {
     "CAT_PORT": (1, 65_535),
@@ -48,6 +55,35 @@ def test_every_variable_counts():
     assert (settings.rate, settings.upload_mb) == (7, 5)
     assert settings.uploads_dir == Path("/data/uploads")
     assert (settings.login, settings.owner_password) == ("ann:secret", "hush")
+
+
+def test_gradios_variables_count_where_ours_are_not_set():
+    theirs = {"GRADIO_SERVER_NAME": "10.0.0.2", "GRADIO_SERVER_PORT": "81", "GRADIO_ROOT_PATH": "/cat"}
+    settings = ServerSettings.from_env(theirs)
+    assert (settings.host, settings.port, settings.root_path) == ("10.0.0.2", 81, "/cat")
+    settings = ServerSettings.from_env(theirs | {"CAT_HOST": "10.0.0.1", "CAT_PORT": "80"})
+    assert (settings.host, settings.port) == ("10.0.0.1", 80)
+    with pytest.raises(SettingsError, match="GRADIO_SERVER_PORT"):
+        ServerSettings.from_env({"GRADIO_SERVER_PORT": "many"})
+
+
+def test_all_other_variables_of_gradio_are_removed():
+    environ = {"GRADIO_SHARE": "1", "GRADIO_WHATEVER_COMES": "1", "GRADIO_ROOT_PATH": "/cat", "HOME": "/"}
+    ignore_gradio_variables(environ)
+    assert environ == {"GRADIO_ROOT_PATH": "/cat", "HOME": "/", "GRADIO_ANALYTICS_ENABLED": "False"}
+
+
+def test_proxies_are_there_again_afterwards():
+    environ = dict.fromkeys(("http_proxy", "HTTPS_PROXY", "all_proxy", "PATH"), "x")
+    with without_proxies(environ):
+        assert environ == {"PATH": "x"}
+    assert set(environ) == {"http_proxy", "HTTPS_PROXY", "all_proxy", "PATH"}
+
+
+def test_this_machine_is_never_asked_for_through_a_proxy():
+    environ = {"NO_PROXY": "example.org, localhost"}
+    reach_this_machine_directly(environ)
+    assert environ["no_proxy"] == environ["NO_PROXY"] == "example.org,localhost,127.0.0.1,::1"
 
 
 def test_a_space_listens_on_every_address():

@@ -1,5 +1,6 @@
 """Opens the page to visitors, watches over it and closes it: everything between Gradio and the network."""
 
+import socket
 import sys
 import tempfile
 import time
@@ -25,7 +26,7 @@ from web.server.middleware import BODY_OVERHEAD, LogMiddleware, Rate, SecurityMi
 from web.server.periodic import regularly
 from web.server.reload import ReloadingPredictor
 from web.server.uploads import SWEEP_S, Sweeper
-from web.settings import ServerSettings
+from web.settings import ServerSettings, without_proxies
 
 TICK_S, LAST_REQUESTS_S = 0.2, 3
 """How often the page looks whether it is to stop, and how long it waits for unfinished requests then."""
@@ -68,9 +69,19 @@ def serve(site: Site, settings: ServerSettings) -> str:
     _watch(site)
     if settings.rate:
         queue.limit_each_visitor(site.queue, settings.on_space)
+    with without_proxies():
+        address = _launch(site, settings, _application(site, rate, most_bytes, settings))
+    # Without it one stalled upload outlasts Gradio's patience with the server, which deletes the photos last.
+    gradio_compat.stop_waiting_after(site.blocks, LAST_REQUESTS_S)
+    return address
+
+
+def _launch(site: Site, settings: ServerSettings, application: dict[str, Any]) -> str:
+    ipv6 = ":" in settings.host  # brackets, as in an address: Gradio asks for that
     _, address, _ = site.blocks.launch(
-        server_name=settings.host,
+        server_name=f"[{settings.host.strip('[]')}]" if ipv6 else settings.host,
         server_port=settings.port,
+        root_path=settings.root_path or None,
         inbrowser=settings.open_browser,
         prevent_thread_lock=True,
         quiet=True,
@@ -91,10 +102,8 @@ def serve(site: Site, settings: ServerSettings) -> str:
         theme=Soft(primary_hue="blue", secondary_hue="blue", font=FONTS, font_mono=FONTS),
         css_paths=STYLE,
         js=site.script,
-        app_kwargs=_application(site, rate, most_bytes, settings),
+        app_kwargs=application,
     )
-    # Without it one stalled upload outlasts Gradio's patience with the server, which deletes the photos last.
-    gradio_compat.stop_waiting_after(site.blocks, LAST_REQUESTS_S)
     return address
 
 
@@ -118,6 +127,13 @@ def _application(site: Site, rate: Rate, most_bytes: int, settings: ServerSettin
 
 def run(site: Site, settings: ServerSettings, stops: Sequence[int]) -> int:
     """Serve the page until `stops` is no longer empty; return 0, or 1 when the page cannot open."""
+    if not is_of_this_machine(settings.host):
+        print(
+            f"The page cannot open on {settings.host}: this machine has no such address or name. Set "
+            "CAT_HOST to one that it has: 127.0.0.1 for this machine alone, 0.0.0.0 or :: for every network it is in.",
+            file=sys.stderr,
+        )
+        return 1
     try:
         address = serve(site, settings)
     except OSError:
@@ -140,6 +156,17 @@ def run(site: Site, settings: ServerSettings, stops: Sequence[int]) -> int:
     end_sweeping()
     site.blocks.close(verbose=False)
     return 0
+
+
+def is_of_this_machine(host: str) -> bool:
+    """Return whether a name or address is one that this machine can listen on."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host.strip("[]"), 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as listener:
+            listener.bind(address)
+    except OSError:  # no such name, no such address, no such family of addresses
+        return False
+    return True
 
 
 def unwritable(folder: Path) -> str | None:
