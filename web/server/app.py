@@ -130,7 +130,8 @@ def run(site: Site, settings: ServerSettings, stops: Sequence[int]) -> int:
     if not is_of_this_machine(settings.host):
         print(
             f"The page cannot open on {settings.host}: this machine has no such address or name. Set "
-            "CAT_HOST to one that it has: 127.0.0.1 for this machine alone, 0.0.0.0 or :: for every network it is in.",
+            "CAT_HOST to one that it has: 127.0.0.1 for this machine alone, 0.0.0.0 or :: for every "
+            "network it is in.",
             file=sys.stderr,
         )
         return 1
