@@ -34,6 +34,9 @@ THANKS_WITH_PHOTO = "Thank you! Your answer and your photo are kept."
 THANKS_PHOTO_GONE = "Thank you! Your answer is kept; your photo is not, for it was already deleted here."
 UNTIL_RESTART = "On this page feedback lives only until it restarts."
 DELETED = "Your feedback is deleted."
+MAY_STAY = (
+    "But a copy may stay in the store that it was sent to, until the owner of this page removes it there."
+)
 DELETION_NOTED = (
     "Your deletion is noted. If the code is right, your feedback is deleted as soon as its store answers."
 )
@@ -153,14 +156,16 @@ def thanks(said: str, code: str, lasts: bool) -> str:
     )
 
 
-def about(days: int, destination: str | None, lasts: bool) -> str:
+def about(days: int, destination: str | None, lasts: bool, deletes: bool = True) -> str:
     """Return the privacy text in Markdown.
 
     Args:
         days: after which feedback is deleted.
         destination: names of the stores that it is delivered to, None where it stays with the page.
         lasts: whether it survives a restart of the page.
+        deletes: whether the stores are known to keep nothing of what is deleted.
     """
+    but = "" if deletes else f" {MAY_STAY}"
     where = f"It goes to the {destination}." if destination else "It stays on the machine of this page."
     if not lasts:
         where = UNTIL_RESTART
@@ -173,10 +178,10 @@ counts are kept.
 
 **Why.** To find out where the model is wrong, and to train a better one. For nothing else.
 
-**How long.** {days} days at most. {where}
+**How long.** {days} days{" at most" if deletes else "; then it is deleted"}. {where}
 
 **Delete it.** *"{UNDO}"* right after, or your receipt code here, as long as it is kept: the answer, the
-numbers and the photo are deleted."""
+numbers and the photo are deleted.{but}"""
 
 
 def as_json(value: object) -> str:

@@ -18,7 +18,7 @@ from functools import partial
 
 from cat_model.feedback.outbox import Bounds, Outbox
 from cat_model.feedback.record import FeedbackError, Record, Tombstone, record_key, same
-from cat_model.feedback.stores import Store, StoreError, from_settings
+from cat_model.feedback.stores import DeletionRefusedError, Store, StoreError, from_settings
 from cat_model.settings import Settings
 
 LOG = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ FIRST_S, LONGEST_S = 1.0, 300.0
 """The first wait after a failure is up to so long, and no wait is longer than that."""
 IDLE_S = 60.0
 EXPIRE_S = 3600.0
+NOT_CHECKED = "it is not known yet whether deletion there is complete."
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Status:
         kept: records in the outbox.
         last_error: what went wrong at the last attempt; None if it succeeded.
         last_success: when a store last confirmed something, in UTC, ISO 8601; None if never since the start.
+        deletion_problem: why what is deleted may still lie in a store; None where deletion is complete.
     """
 
     destination: str | None
@@ -45,6 +47,7 @@ class Status:
     kept: int
     last_error: str | None
     last_success: str | None
+    deletion_problem: str | None
 
 
 class Delivery:
@@ -61,6 +64,8 @@ class Delivery:
         self._stores = stores
         self._jitter = jitter
         self._failures: Counter[str] = Counter()
+        self._refused: set[str] = set()
+        self._unsure: dict[str, str] = {store.name: f"{store.name}: {NOT_CHECKED}" for store in stores}
         self._last_error: str | None = None
         self._last_success: str | None = None
         self._stopping, self._woken = threading.Event(), threading.Event()
@@ -72,7 +77,8 @@ class Delivery:
         names = " and ".join(store.name for store in self._stores)
         backlog = self._outbox.backlog if self._stores else 0
         kept = len(self._outbox.pending())
-        return Status(names or None, backlog, kept, self._last_error, self._last_success)
+        problem = " ".join(tuple(self._unsure.values())) or None
+        return Status(names or None, backlog, kept, self._last_error, self._last_success, problem)
 
     def start(self) -> None:
         """Begin to deliver in the background."""
@@ -99,13 +105,22 @@ class Delivery:
         jobs = {tombstone.name: partial(self._carry_out, tombstone) for tombstone in self._outbox.deletions()}
         jobs |= {name: partial(self._send, name) for name in self._outbox.pending() if name not in jobs}
         trouble: str | None = None
+        again = False
         for name in sorted(jobs, key=self._failures.__getitem__):
             if self._stopping.is_set():
                 return True
+            if again and name in self._refused:
+                continue  # one was refused once more, so all would be
             try:
                 jobs[name]()
                 self._last_success = datetime.now(UTC).isoformat(timespec="seconds")
                 del self._failures[name]
+                self._refused.discard(name)
+            except DeletionRefusedError as error:  # its owner must permit it; nothing else waits for that
+                self._failures[name] += 1
+                again = again or name in self._refused
+                self._refused.add(name)
+                trouble = str(error)
             except FeedbackError as error:  # damaged: it stays where it is, for its owner to look at
                 trouble = str(error)
             except (StoreError, OSError) as error:
@@ -126,17 +141,43 @@ class Delivery:
             store.put(record.key, record.to_json())
         self._outbox.delivered(record)
 
+    def check_deletion(self) -> None:
+        """Find out whether each store deletes completely; what cannot be told stays as it was."""
+        for store in self._stores:
+            try:
+                store.check_deletion()
+                self._unsure.pop(store.name, None)
+            except DeletionRefusedError as error:
+                self._refuses(store, error)
+            except StoreError as error:
+                LOG.info("Whether deletion is complete could not be checked. %s", error)
+
+    def _refuses(self, store: Store, error: DeletionRefusedError) -> None:
+        if self._unsure.get(store.name) != str(error):
+            LOG.warning("Deletion is not complete. %s", error)
+        self._unsure[store.name] = str(error)
+
     def _carry_out(self, tombstone: Tombstone) -> None:
+        refused: DeletionRefusedError | None = None
         for store in self._stores:
             found = tombstone if tombstone.sure else self._ask(store, tombstone)
             if found is None:
                 continue
+            if not tombstone.sure:
+                self._outbox.confirm(tombstone, found)
+                tombstone = found
             # A note of the deletion stays in the store: a copy of the record that was pulled before goes too.
             note = {"id": found.id, "hour": datetime.now(UTC).strftime("%Y-%m-%dT%H:00:00+00:00")}
             if store.get(_note_key(found)) is None:
                 store.put(_note_key(found), json.dumps(note, sort_keys=True).encode() + b"\n")
             for key in reversed(found.keys):  # the photo first: the record names it
-                store.delete(key)
+                try:
+                    store.delete(key)
+                except DeletionRefusedError as error:
+                    self._refuses(store, error)
+                    refused = error
+        if refused:
+            raise refused
         self._outbox.deletion_done(tombstone)
 
     def _ask(self, store: Store, tombstone: Tombstone) -> Tombstone | None:
@@ -159,13 +200,16 @@ class Delivery:
         self._last_error = error
 
     def _work(self) -> None:
-        failures, swept = 0, float("-inf")
+        failures, swept, checked = 0, float("-inf"), float("-inf")
         while not self._stopping.is_set():
             self._woken.clear()
             try:
                 if time.monotonic() - swept > EXPIRE_S:
                     self._outbox.expire()
                     swept = time.monotonic()
+                if self._unsure or time.monotonic() - checked > EXPIRE_S:
+                    self.check_deletion()
+                    checked = time.monotonic()
                 delivered = self.deliver()
             except Exception:  # a mistake of ours must not end the thread
                 LOG.exception("Delivery failed.")

@@ -109,7 +109,7 @@ class Outbox:
                     raise FeedbackError(UNKNOWN)
             elif not self.delivers:
                 raise FeedbackError(UNKNOWN)
-            elif len(self._names("deleted")) >= NOTES:
+            elif sum("-" in name for name in self._names("deleted")) >= NOTES:
                 raise FeedbackError("Too many deletions are waiting; please try again later.")
             else:
                 tombstone = Tombstone(identity, token, None, "", sure=False)
@@ -154,6 +154,15 @@ class Outbox:
     def deletion_done(self, tombstone: Tombstone) -> None:
         """Note that every store has confirmed a deletion, or that there was nothing to delete."""
         with self._lock:
+            self._remove(self._path("deleted", tombstone.name))
+
+    def confirm(self, tombstone: Tombstone, found: Tombstone) -> None:
+        """Note that a store holds a record under a code that could not be checked here.
+
+        Once its deletion has begun, the store could not be asked for the code again.
+        """
+        with self._lock:
+            self._write(self._path("deleted", found.name), found.to_json())
             self._remove(self._path("deleted", tombstone.name))
 
     def expire(self) -> None:

@@ -20,10 +20,19 @@ if TYPE_CHECKING:
 
 CONNECT_S, READ_S = 5, 20
 KINDS = {".json": "application/json", ".jpg": "image/jpeg"}
+READ_CHECK, DELETION_CHECK = "check/reading.json", "check/deletion.json"
+"""Objects of this program's own, by which it finds out what its credentials may do."""
+MISSING, DENIED = ("NoSuchKey", "404"), ("AccessDenied", "Forbidden", "403")
+NO_VERSIONS = ("NotImplemented", "501", "MethodNotAllowed", "405")
+"""What S3 stores answer where there is nothing, where it is not allowed, and where versions are unknown."""
 
 
 class StoreError(Exception):
     """A store did not do what was asked; the message says which store and why."""
+
+
+class DeletionRefusedError(StoreError):
+    """A store keeps what is to be deleted, or earlier versions of it: these credentials may not delete it."""
 
 
 class Store(Protocol):
@@ -46,10 +55,19 @@ class Store(Protocol):
         """
 
     def delete(self, key: str) -> None:
-        """Delete an object; when this returns there is none.
+        """Delete an object; when this returns there is none, nor any earlier version of it.
 
         Raises:
+            DeletionRefusedError: the store keeps it, or an earlier version of it.
             StoreError: it could not be deleted.
+        """
+
+    def check_deletion(self) -> None:
+        """Try whether deleting leaves nothing, on an object made for that.
+
+        Raises:
+            DeletionRefusedError: the store keeps what is deleted, or earlier versions of it.
+            StoreError: it could not be told.
         """
 
     def keys(self, prefix: str) -> list[str]:
@@ -79,6 +97,8 @@ class S3Store:
         encryption = {"ServerSideEncryption": sse, "SSEKMSKeyId": kms_key if sse == "aws:kms" else ""}
         self._encryption = {name: value for name, value in encryption.items() if value}
         self._conditional = True
+        self._versioned = False
+        self._may_read = False
 
     def put(self, key: str, content: bytes) -> None:
         """Keep an object; see `Store.put`."""
@@ -96,10 +116,32 @@ class S3Store:
 
     def delete(self, key: str) -> None:
         """Delete an object; see `Store.delete`."""
+        from botocore.exceptions import ClientError
+
         with _in_words(self.name):
-            self._client.delete_object(**self._object(key))
-            if self._get(key) is not None:
-                raise StoreError(f"{self.name}: it still holds {key}.")
+            try:
+                for version in reversed(self._versions(key)):  # the current one last
+                    self._client.delete_object(**self._object(key), VersionId=version["VersionId"])
+                refusal = None
+            except ClientError as error:
+                if _code(error) not in (*DENIED, *NO_VERSIONS):
+                    raise
+                refusal = error
+            # Only where versions cannot be deleted one by one: it hides the object, and tells whether there
+            # are versions at all. Where that is known already, one deletion more would be one marker more.
+            if (refusal and not self._versioned) or self._get(key) is not None:
+                self._hide(key)
+                if self._get(key) is not None:
+                    raise StoreError(f"{self.name}: it still holds {key}.")
+            if self._versioned:
+                self._expect_no_versions(key, refusal)
+
+    def check_deletion(self) -> None:
+        """Put an object and delete it; see `Store.check_deletion`."""
+        with _in_words(self.name):
+            if not self._versioned:  # else versions of an earlier check are still there to be deleted
+                self._put(DELETION_CHECK, b"{}\n")
+        self.delete(DELETION_CHECK)
 
     def keys(self, prefix: str) -> list[str]:
         """Return all keys that begin with a prefix; see `Store.keys`."""
@@ -109,6 +151,56 @@ class S3Store:
             )
             found = [each["Key"] for page in pages for each in page.get("Contents", ())]
         return [key.removeprefix(self._prefix) for key in found]
+
+    def _versions(self, key: str) -> list[dict[str, Any]]:
+        """Return all versions of an object, the newest first; delete markers are those without a size."""
+        pages = self._client.get_paginator("list_object_versions").paginate(
+            Bucket=self._bucket, Prefix=self._prefix + key
+        )
+        found = [
+            each
+            for page in pages
+            for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+            if each["Key"] == self._prefix + key
+        ]
+        return sorted(found, key=lambda each: (each["IsLatest"], each["LastModified"]), reverse=True)
+
+    def _hide(self, key: str) -> None:
+        """Delete an object as one does without versions; with them it becomes an earlier version.
+
+        Raises:
+            DeletionRefusedError: the credentials may not do that either.
+        """
+        from botocore.exceptions import ClientError
+
+        try:
+            answer = self._client.delete_object(**self._object(key))
+        except ClientError as error:
+            if _code(error) not in DENIED:
+                raise
+            raise DeletionRefusedError(
+                f"{self.name}: it keeps what is deleted, because the credentials may not delete it "
+                f"(s3:ListBucketVersions and s3:DeleteObjectVersion, or s3:DeleteObject). {error}"
+            ) from error
+        self._versioned = bool(answer.get("DeleteMarker") or answer.get("VersionId"))
+
+    def _expect_no_versions(self, key: str, refusal: Exception | None) -> None:
+        """See to it that no version with content is left of a deleted object.
+
+        Raises:
+            DeletionRefusedError: there may be one.
+        """
+        from botocore.exceptions import ClientError
+
+        try:
+            if not any("Size" in version for version in self._versions(key)):
+                return
+        except ClientError as error:
+            refusal = refusal or error
+        raise DeletionRefusedError(
+            f"{self.name}: it keeps earlier versions of what is deleted, because the credentials may not "
+            f"list and delete these (s3:ListBucketVersions, s3:DeleteObjectVersion). {refusal or ''}".strip()
+        )
 
     def _put(self, key: str, content: bytes) -> None:
         """Write an object; where another content lies under its key, it was damaged on its way."""
@@ -138,11 +230,30 @@ class S3Store:
         from botocore.exceptions import ClientError
 
         try:
-            return self._client.get_object(**self._object(key))["Body"].read()
+            content = self._client.get_object(**self._object(key))["Body"].read()
         except ClientError as error:
-            if _code(error) in ("NoSuchKey", "404"):
+            if _code(error) in MISSING:
+                return None
+            # Without s3:ListBucket S3 answers so, too, where there is nothing.
+            if _code(error) in DENIED and self._reads():
                 return None
             raise
+        self._may_read = True
+        return content
+
+    def _reads(self) -> bool:
+        """Whether the credentials may read at all: tried on an object that is there for certain."""
+        from botocore.exceptions import ClientError
+
+        if not self._may_read:
+            try:
+                self._client.put_object(**self._object(READ_CHECK), **self._encryption, Body=b"{}\n")
+                self._client.get_object(**self._object(READ_CHECK))["Body"].read()
+                self._may_read = True
+            except ClientError as error:
+                if _code(error) not in DENIED:
+                    raise
+        return self._may_read
 
     def _object(self, key: str) -> dict[str, str]:
         return {"Bucket": self._bucket, "Key": self._prefix + key}
@@ -209,6 +320,9 @@ class HubStore:
             self._api.super_squash_history(**self._where)
             if self._api.get_paths_info(paths=[key], **self._where):
                 raise StoreError(f"{self.name}: it still holds {key}.")
+
+    def check_deletion(self) -> None:
+        """Do nothing: `delete` always rewrites the history; see `Store.check_deletion`."""
 
     def keys(self, prefix: str) -> list[str]:
         """Return all keys that begin with a prefix; see `Store.keys`."""

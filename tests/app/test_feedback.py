@@ -19,6 +19,8 @@ from tests.cat_model.feedback.test_record import laden
 from tests.made_feedback import numbers
 from web.gradio_compat import LightBlocks
 from web.server.reload import ReloadingPredictor
+from web.settings import ServerSettings
+from web.ui import page as page_module
 from web.ui.feedback import FeedbackHandlers
 from web.ui.photo import PhotoTab
 
@@ -47,10 +49,11 @@ class OneMind:
 class Page:
     """What a visitor meets; each step returns the new values of the components by their names."""
 
-    def __init__(self, predictor, outbox, lasts=True):
+    def __init__(self, predictor, outbox, lasts=True, deletes=True):
         self.woken = []
         self.predictor = predictor
-        self.handlers = FeedbackHandlers(predictor, outbox, lasts, lambda: self.woken.append(1))
+        wake = lambda: self.woken.append(1)  # noqa: E731
+        self.handlers = FeedbackHandlers(predictor, outbox, lasts, wake, lambda: deletes)
         with LightBlocks():
             self.tab = PhotoTab.lay_out(predictor, self.handlers, "about")
         self.row = self.tab.row
@@ -345,3 +348,41 @@ def test_feedback_is_taken_on_the_quick_answer_if_the_search_finds_no_photo(page
 
     page.predictor.explain = explain
     assert page.search(photo, quick["shown"])["right"]["interactive"]
+
+
+def test_where_a_copy_may_stay_every_deletion_says_so(examples, tmp_path):
+    for deletes in (True, False):
+        outbox = Outbox(tmp_path / str(deletes), delivers=True)
+        page = Page(OneMind(verdict(0.9)), outbox, deletes=deletes)
+        shown = page.answer(examples / "chelsea.jpg")["shown"]
+        code = page.say(True, shown, keep=True)["receipt"]
+        said = page.take_back(code, shown)["thanks"]
+        assert "is deleted." in said
+        assert ("a copy may stay" in said) != deletes
+        unknown = page.delete("0" * 16 + "a" * 16, None, None)["deleted"]
+        assert ("a copy may stay" in unknown) != deletes
+
+
+def test_the_privacy_text_follows_what_is_known_of_deletion(tmp_path, monkeypatch):
+    problem: list[str | None] = ["not known yet"]
+
+    class Fake:
+        status = property(
+            lambda _: SimpleNamespace(destination="S3 bucket cats", deletion_problem=problem[0])
+        )
+        start = wake = lambda _: None
+
+    outbox = Outbox(tmp_path / "feedback", delivers=True)
+    monkeypatch.setattr(page_module, "open_outbox", lambda _: (outbox, Fake()))
+    monkeypatch.setattr(page_module.SearchCost, "measure_soon", lambda _: None)
+    site = page_module.create_app(ServerSettings())
+    (about,) = [
+        each.fn
+        for each in site.blocks.fns.values()
+        if each.name == "about" and [one.elem_id for one in each.outputs] == ["privacy-details"]
+    ]
+    assert "a copy may stay" in about()
+    assert "365 days at most" not in about()
+    problem[0] = None
+    assert "a copy may stay" not in about()
+    assert "365 days at most. It goes to the S3 bucket cats." in about()

@@ -75,6 +75,7 @@ class AdminPanel:
             "waits to be delivered": status.backlog,
             "last delivered": status.last_success or "nothing since the start",
             "last error": status.last_error or "none",
+            "deletion": status.deletion_problem or "complete",
         }
         return f"<h3>Feedback</h3>{_table(list(rows.items()))}"
 

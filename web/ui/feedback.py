@@ -63,6 +63,7 @@ class FeedbackHandlers:
         outbox: Outbox,
         lasts: bool = True,
         wake: Callable[[], None] = lambda: None,
+        deletes: Callable[[], bool] = lambda: True,
     ) -> None:
         """Remember who answers and where feedback goes.
 
@@ -71,10 +72,12 @@ class FeedbackHandlers:
             outbox: keeps feedback.
             lasts: whether feedback survives a restart of the page.
             wake: called when there is something to deliver.
+            deletes: tells whether the stores are known to keep nothing of what is deleted.
         """
         self._predictor = predictor
         self._outbox = outbox
         self._wake = wake
+        self.deletes = deletes
         self.lasts = lasts
 
     def store(self, about: Shown, says_cat: bool, consent: str, comment: str) -> tuple[str, str]:
@@ -100,7 +103,8 @@ class FeedbackHandlers:
         except FeedbackError as error:
             return "", str(error)
         self._wake()
-        return text.DELETED if found else text.DELETION_NOTED, ""
+        said = text.DELETED if found else text.DELETION_NOTED
+        return said if self.deletes() else f"{said} {text.MAY_STAY}", ""
 
     def feedback(
         self,
@@ -194,6 +198,7 @@ class FeedbackRow:
         undo: takes the feedback back.
         receipt: its code; None where nothing was stored.
         shown: the verdict on the page, `Shown` or None.
+        about: the privacy text.
         code: box for a receipt code.
         deleted: the line below that.
     """
@@ -207,6 +212,7 @@ class FeedbackRow:
     undo: gr.Button
     receipt: gr.State
     shown: gr.State
+    about: gr.Markdown
     code: gr.Textbox
     deleted: gr.HTML
 
@@ -239,11 +245,12 @@ class FeedbackRow:
             thanks = gr.HTML(text.note(), elem_id="thanks")
             undo = gr.Button(text.UNDO, visible=False, size="sm", elem_id="undo")
             with gr.Accordion(text.ABOUT, open=False, elem_id="about"):
-                gr.Markdown(about)
+                told = gr.Markdown(about, elem_id="privacy-details")
                 code = gr.Textbox(label=text.CODE, max_lines=1, max_length=80, elem_id="code")
                 delete = gr.Button(text.DELETE, size="sm", elem_id="delete")
                 deleted = gr.HTML(text.note(), elem_id="deleted")
-        row = cls(right, wrong, keep, numbers, comment, thanks, undo, gr.State(), gr.State(), code, deleted)
+        kept = gr.State(), gr.State()
+        row = cls(right, wrong, keep, numbers, comment, thanks, undo, *kept, told, code, deleted)
         row._wire(handlers, delete)
         return row
 
@@ -336,10 +343,10 @@ class FeedbackRow:
 
     def take_back(self, handlers: FeedbackHandlers, code: str | None, about: Shown | None) -> Updates:
         """Delete what was just stored; return the row as it was before."""
-        failed = handlers.delete(code or "")[1]
+        said, failed = handlers.delete(code or "")
         if failed:
             return {self.thanks: text.note(failed, failed=True)}
-        return {**self._anew(about), self.thanks: text.note(text.DELETED)}
+        return {**self._anew(about), self.thanks: text.note(said)}
 
     def delete_by_code(
         self, handlers: FeedbackHandlers, code: str, kept: str | None, about: Shown | None

@@ -56,14 +56,19 @@ def create_app(settings: ServerSettings) -> Site:
     outbox, delivery = open_outbox(settings.model)
     stored = delivery.status.destination
     lasts = bool(stored) or not settings.on_space
-    handlers = FeedbackHandlers(predictor, outbox, lasts, delivery.wake)
+    handlers = FeedbackHandlers(
+        predictor, outbox, lasts, delivery.wake, lambda: delivery.status.deletion_problem is None
+    )
+
+    def about() -> str:
+        return text.about(settings.model.feedback_days, stored, lasts, handlers.deletes())
+
     cost = SearchCost(predictor)
     with LightBlocks(title=text.TITLE, analytics_enabled=False) as blocks:
         gr.Markdown(text.WELCOME)
         with gr.Tabs():
             with gr.Tab("Photo"):
-                about = text.about(settings.model.feedback_days, stored, lasts)
-                tab = PhotoTab.lay_out(predictor, handlers, about)
+                tab = PhotoTab.lay_out(predictor, handlers, about())
             with gr.Tab("Live"):
                 live.lay_out(predictor)
             with gr.Tab(text.SEVERAL):
@@ -76,6 +81,8 @@ def create_app(settings: ServerSettings) -> Site:
             admin.lay_out(admin.AdminPanel(settings.owner_password, settings.model.bundle, counted, delivery))
         api.add(predictor, handlers, tab.photo)
         blocks.load(cost.box, None, tab.thorough, queue=False, api_visibility="private")
+        if stored:  # whether deletion is complete there turns out after the start
+            blocks.load(about, None, tab.row.about, queue=False, api_visibility="private")
     outbox.recover()
     delivery.start()
     # Else /run/ would judge for programs beside the queue, as many photos at once as they like.

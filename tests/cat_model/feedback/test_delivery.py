@@ -42,6 +42,9 @@ class Memory:
         self._do("delete", key)
         self.objects.pop(key, None)
 
+    def check_deletion(self):
+        pass
+
     def keys(self, prefix):
         return [key for key in self.objects if key.startswith(prefix)]
 
@@ -136,6 +139,7 @@ def test_without_a_store_feedback_stays_and_nothing_is_wrong(tmp_path):
         "kept": 1,
         "last_error": None,
         "last_success": None,
+        "deletion_problem": None,
     }
 
 
