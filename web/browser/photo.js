@@ -1,0 +1,281 @@
+/**
+ * Photos become upright RGBA pixels on white here, and the model's square of RGB.
+ *
+ * `resize` gives the very bytes of `cat_model.photo.resize`: Pillow's bilinear filter with a reducing gap of
+ * 3, in the same integers.
+ *
+ * @typedef {object} Picture
+ * @property {number} width pixels.
+ * @property {number} height pixels.
+ * @property {Uint8Array | Uint8ClampedArray} data height × width × 4, RGBA, row by row; alpha is passed over.
+ *
+ * @typedef {[left: number, top: number, right: number, bottom: number]} Box
+ *
+ * @typedef {object} Weights What each pixel of a result is made of.
+ * @property {Int32Array} starts the first source pixel.
+ * @property {Int32Array} counts how many source pixels.
+ * @property {Float64Array} values `most` for each result, those past its count 0; they sum to 1.
+ * @property {number} most
+ */
+
+/** A side may shrink so many times at most in the second, exact step; what is more, whole boxes average. */
+const GAP = 3;
+/** Pictures more than so many times as high as they are wide are resized in the other order. */
+const NARROW = 100;
+/** Bits of the fixed-point weights. */
+const BITS = 22;
+const CHANNELS = 3;
+
+/**
+ * Return the pixels of a file that the browser can decode, upright, without the file's colour profile, as
+ * `cat_model.photo` reads it too.
+ *
+ * @param {Blob} file
+ * @returns {Promise<ImageBitmap>} to be closed by whoever asked.
+ */
+export function decode(file) {
+  return createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
+}
+
+/**
+ * Return the pixels of a bitmap or a frame of a video, laid on white.
+ *
+ * @param {ImageBitmap | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas | ImageData} source
+ * @returns {Picture}
+ */
+export function pixels(source) {
+  if (typeof ImageData !== "undefined" && source instanceof ImageData) return source;
+  const drawn = /** @type {ImageBitmap} */ (source);
+  const video = typeof HTMLVideoElement !== "undefined" && source instanceof HTMLVideoElement;
+  const width = video ? source.videoWidth : drawn.width;
+  const height = video ? source.videoHeight : drawn.height;
+  const context = canvas(width, height).getContext("2d", { willReadFrequently: true });
+  if (!context) throw new Error("This browser gives no canvas to read pixels from.");
+  const plain = /** @type {CanvasRenderingContext2D} */ (context);
+  plain.fillStyle = "white";
+  plain.fillRect(0, 0, width, height);
+  plain.drawImage(drawn, 0, 0);
+  return plain.getImageData(0, 0, width, height);
+}
+
+/**
+ * @param {number} width
+ * @param {number} height
+ */
+function canvas(width, height) {
+  if (typeof OffscreenCanvas !== "undefined") return new OffscreenCanvas(width, height);
+  return Object.assign(document.createElement("canvas"), { width, height });
+}
+
+/**
+ * Squeeze a picture, or a part of it, into the model's square.
+ *
+ * @param {Picture} picture
+ * @param {number} side pixels of each side of the result.
+ * @param {Box} [box] of the part, in pixels; the whole picture without it.
+ * @returns {Uint8Array} side × side × 3, RGB.
+ */
+export function resize(picture, side, box = [0, 0, picture.width, picture.height]) {
+  let planes = /** @type {Picture} */ (picture);
+  let depth = 4;
+  let [left, top, right, bottom] = box;
+  const across = Math.floor((right - left) / side / GAP) || 1;
+  const down = Math.floor((bottom - top) / side / GAP) || 1;
+  if (across > 1 || down > 1) {
+    const safe = around(picture, side, box);
+    planes = reduce(picture, across, down, safe);
+    depth = CHANNELS;
+    [left, right] = [(left - safe[0]) / across, (right - safe[0]) / across];
+    [top, bottom] = [(top - safe[1]) / down, (bottom - safe[1]) / down];
+  }
+  const columns = weights(planes.width, left, right, side);
+  const rows = weights(planes.height, top, bottom, side);
+  if (planes.height > planes.width * NARROW && side < planes.height) {
+    const low = vertical(planes.data, planes.width, depth, rows);
+    return horizontal(low, planes.width, CHANNELS, 0, side, columns);
+  }
+  const first = rows.starts[0];
+  const last = rows.starts[side - 1] + rows.counts[side - 1];
+  const narrow = horizontal(planes.data, planes.width, depth, first, last, columns);
+  rows.starts.forEach((start, index) => {
+    rows.starts[index] = start - first;
+  });
+  return vertical(narrow, side, CHANNELS, rows);
+}
+
+/**
+ * Return the whole pixels that a part needs, those included that the filter reaches beyond it.
+ *
+ * @param {Picture} picture
+ * @param {number} side
+ * @param {Box} box
+ * @returns {Box}
+ */
+function around(picture, side, [left, top, right, bottom]) {
+  const across = (0.5 * (right - left)) / side;
+  const down = (0.5 * (bottom - top)) / side;
+  return [
+    Math.max(0, Math.trunc(left - across)),
+    Math.max(0, Math.trunc(top - down)),
+    Math.min(picture.width, Math.ceil(right + across)),
+    Math.min(picture.height, Math.ceil(bottom + down)),
+  ];
+}
+
+/**
+ * Average boxes of pixels; those at the right and lower edge may be smaller.
+ *
+ * @param {Picture} picture
+ * @param {number} across pixels of a box, at least 1.
+ * @param {number} down
+ * @param {Box} box whole pixels: of the part to reduce.
+ * @returns {Picture} with three channels.
+ */
+function reduce(picture, across, down, [left, top, right, bottom]) {
+  const width = Math.ceil((right - left) / across);
+  const height = Math.ceil((bottom - top) / down);
+  const { data } = picture;
+  const reduced = new Uint8Array(width * height * CHANNELS);
+  let at = 0;
+  for (let y = top; y < bottom; y += down) {
+    const below = Math.min(y + down, bottom);
+    for (let x = left; x < right; x += across) {
+      const beside = Math.min(x + across, right);
+      const count = (below - y) * (beside - x);
+      let red = count >> 1;
+      let green = red;
+      let blue = red;
+      for (let row = y; row < below; row++) {
+        const end = (row * picture.width + beside) * 4;
+        for (let from = (row * picture.width + x) * 4; from < end; from += 4) {
+          red += data[from];
+          green += data[from + 1];
+          blue += data[from + 2];
+        }
+      }
+      const share = Math.trunc(Math.fround(2 ** 24 / count)); // Pillow divides so, in single precision
+      reduced[at++] = (red * share) / 2 ** 24;
+      reduced[at++] = (green * share) / 2 ** 24;
+      reduced[at++] = (blue * share) / 2 ** 24;
+    }
+  }
+  return { width, height, data: reduced };
+}
+
+/**
+ * Return the weights of a filter for one side.
+ *
+ * @param {number} size pixels of the source.
+ * @param {number} from where the part begins, in pixels.
+ * @param {number} to where it ends.
+ * @param {number} side pixels of the result.
+ * @param {(away: number) => number} [filter] triangle unless given.
+ * @param {number} [reach] of the filter, in pixels.
+ * @returns {Weights}
+ */
+export function weights(size, from, to, side, filter = triangle, reach = 1) {
+  const start = Math.fround(from);
+  const scale = Math.fround(Math.fround(to) - start) / side;
+  const wide = Math.max(scale, 1);
+  const support = reach * wide;
+  const most = Math.ceil(support) * 2 + 1;
+  const found = {
+    starts: new Int32Array(side),
+    counts: new Int32Array(side),
+    values: new Float64Array(side * most),
+    most,
+  };
+  for (let each = 0; each < side; each++) {
+    const centre = start + (each + 0.5) * scale;
+    const low = Math.max(Math.trunc(centre - support + 0.5), 0);
+    const count = Math.min(Math.trunc(centre + support + 0.5), size) - low;
+    let sum = 0;
+    for (let i = 0; i < count; i++) {
+      const weight = filter((i + low - centre + 0.5) * (1 / wide));
+      found.values[each * most + i] = weight;
+      sum += weight;
+    }
+    if (sum) for (let i = 0; i < count; i++) found.values[each * most + i] /= sum;
+    found.starts[each] = low;
+    found.counts[each] = count;
+  }
+  return found;
+}
+
+/** @param {number} away */
+function triangle(away) {
+  return Math.max(1 - Math.abs(away), 0);
+}
+
+/** @param {Weights} made */
+function fixed({ values }) {
+  return Int32Array.from(values, (weight) => Math.trunc(0.5 + weight * 2 ** BITS));
+}
+
+/**
+ * Resize each row.
+ *
+ * @param {Uint8Array | Uint8ClampedArray} data
+ * @param {number} width of the source.
+ * @param {number} depth channels of the source, of which three are kept.
+ * @param {number} first row.
+ * @param {number} last row, which is left out.
+ * @param {Weights} columns
+ * @returns {Uint8Array} (last - first) × side × 3.
+ */
+function horizontal(data, width, depth, first, last, columns) {
+  const { starts, counts, most } = columns;
+  const side = starts.length;
+  const factors = fixed(columns);
+  const result = new Uint8Array((last - first) * side * CHANNELS);
+  let at = 0;
+  for (let row = first; row < last; row++) {
+    for (let column = 0; column < side; column++) {
+      let red = 1 << (BITS - 1);
+      let green = red;
+      let blue = red;
+      let from = (row * width + starts[column]) * depth;
+      const factor = column * most;
+      for (let i = factor; i < factor + counts[column]; i++, from += depth) {
+        red += data[from] * factors[i];
+        green += data[from + 1] * factors[i];
+        blue += data[from + 2] * factors[i];
+      }
+      result[at++] = Math.min(red >> BITS, 255);
+      result[at++] = Math.min(green >> BITS, 255);
+      result[at++] = Math.min(blue >> BITS, 255);
+    }
+  }
+  return result;
+}
+
+/**
+ * Resize each column.
+ *
+ * @param {Uint8Array | Uint8ClampedArray} data
+ * @param {number} width of source and result.
+ * @param {number} depth channels of the source, of which three are kept.
+ * @param {Weights} rows
+ * @returns {Uint8Array} side × width × 3.
+ */
+function vertical(data, width, depth, rows) {
+  const { starts, counts, most } = rows;
+  const factors = fixed(rows);
+  const result = new Uint8Array(starts.length * width * CHANNELS);
+  const sums = new Int32Array(width * CHANNELS);
+  for (let row = 0; row < starts.length; row++) {
+    sums.fill(1 << (BITS - 1));
+    for (let i = 0; i < counts[row]; i++) {
+      const factor = factors[row * most + i];
+      let from = (starts[row] + i) * width * depth;
+      for (let at = 0; at < sums.length; at += CHANNELS, from += depth) {
+        sums[at] += data[from] * factor;
+        sums[at + 1] += data[from + 1] * factor;
+        sums[at + 2] += data[from + 2] * factor;
+      }
+    }
+    const start = row * sums.length;
+    for (let at = 0; at < sums.length; at++) result[start + at] = Math.min(sums[at] >> BITS, 255);
+  }
+  return result;
+}

