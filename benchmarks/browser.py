@@ -1,11 +1,14 @@
-"""The engine for browsers in a real browser, beside Python: `python -m tests.engine PHOTO…` compares them.
+"""What the engine says in Chromium, beside Python: `python -m benchmarks.browser PHOTO… [--limit 500]`.
 
 A page of this module's own server loads the engine under the content security policy that it is made for, and
-looks at photos as Python decoded them (the same pixels), or as files that the browser decodes itself.
+looks at photos as Python decoded them (the same pixels) or, with `--files`, as files that the browser decodes
+itself; with `--jpeg 1500` these are made JPEGs of so many pixels along the shorter side. Prints the photos
+whose answers differ, and how many milliseconds loading and looking take. Needs `python -m web.build`.
 """
 
-import argparse
+import io
 import json
+import os
 import shutil
 import sys
 import threading
@@ -20,12 +23,15 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks._command_line import parser
 from cat_model.photo import PhotoError
 from cat_model.predictor import Predictor, load
 from cat_model.settings import SHIPPED_BUNDLE
 from cat_model.verdict import Verdict
 from web.build import BUILT, ENGINE
 
+NEAR, FAR = 0.004, 0.01
+"""How far apart the probabilities may be: on the same pixels, and where the browser decodes the file."""
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; img-src 'self' blob:; "
     "worker-src 'self'"
@@ -177,6 +183,7 @@ def compare(
     photos: Iterable[Path],
     files: bool = False,
     thorough: bool = False,
+    jpeg: int | None = None,
 ) -> Iterator[Pair]:
     """Yield what Python and the browser say of photos; those that Python refuses are passed over.
 
@@ -187,16 +194,37 @@ def compare(
         photos: the files.
         files: whether the browser decodes the files itself; else it gets Python's pixels.
         thorough: as for `Predictor.predict`.
+        jpeg: pixels of the shorter side of the JPEGs that are made of the photos; None to take them as they
+            are.
     """
     for photo in photos:
+        content = photo.read_bytes()
         try:
-            image = predictor.decode(photo)
+            image = predictor.decode(content)
+            if jpeg:
+                content = as_jpeg(image, jpeg)
+                image = predictor.decode(content)
         except PhotoError:
             continue
-        address = site.put_file(photo.read_bytes()) if files else site.put_pixels(image)
+        address = site.put_file(content) if files else site.put_pixels(image)
         function = "lookAtFile" if files else "lookAtPixels"
         said = page.evaluate(f"([url, thorough]) => {function}(url, thorough)", [address, thorough])
         yield Pair(photo.name, predictor.predict(image, thorough), said)
+
+
+def as_jpeg(image: Image.Image, shorter: int) -> bytes:
+    """Return a picture as a JPEG of so many pixels along the shorter side, as phones save them."""
+    scale = shorter / min(image.size)
+    size = round(image.width * scale), round(image.height * scale)
+    file = io.BytesIO()
+    image.resize(size, Image.Resampling.LANCZOS).save(file, "JPEG", quality=90, subsampling=2)
+    return file.getvalue()
+
+
+def find_chromium() -> str | None:
+    """Return the path of a browser; None where there is none."""
+    names = (os.environ.get("CAT_CHROMIUM"), "chromium", "chromium-browser", "google-chrome")
+    return next((found for name in names if name and (found := shutil.which(name))), None)
 
 
 def opened(browser: Any, site: Site, **options: object) -> tuple[Any, float]:
@@ -209,27 +237,29 @@ def opened(browser: Any, site: Site, **options: object) -> tuple[Any, float]:
 
 def main(arguments: Sequence[str] | None = None, say: Callable[[str], None] = print) -> int:
     """Compare both over photos; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.engine", description="Compare browser and Python.")
-    parser.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="files, or folders of files")
-    parser.add_argument("--limit", type=int, help="so many photos at most, evenly spread")
-    parser.add_argument("--files", action="store_true", help="the browser decodes the files itself")
-    parser.add_argument("--thorough", action="store_true")
-    parser.add_argument("--compat", action="store_true", help="without relaxed SIMD")
-    given = parser.parse_args(arguments)
-    if not (BUILT / ENGINE).exists():
-        say("There is no engine: run `python -m web.build`.")
+    command = parser(__doc__)
+    command.add_argument("photos", nargs="+", type=Path, metavar="PHOTO", help="files, or folders of files")
+    command.add_argument("--limit", type=int, help="so many photos at most, evenly spread")
+    command.add_argument("--files", action="store_true", help="the browser decodes the files itself")
+    command.add_argument("--jpeg", type=int, metavar="PIXELS", help="of the shorter side of made JPEGs")
+    command.add_argument("--thorough", action="store_true", help="every part is searched")
+    command.add_argument("--compat", action="store_true", help="without relaxed SIMD")
+    given = command.parse_args(arguments)
+    chromium = find_chromium()
+    if not (BUILT / ENGINE).exists() or not chromium:
+        say("There is no engine or no Chromium: run `python -m web.build`, set CAT_CHROMIUM.")
         return 1
     photos = evenly(files_of(given.photos), given.limit)
     from playwright.sync_api import sync_playwright
 
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     with serving() as site, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page, milliseconds = opened(browser, site, compat=given.compat)
-        pairs = list(compare(page, site, load(), photos, given.files, given.thorough))
+        how = (given.files, given.thorough, given.jpeg)
+        pairs = list(compare(page, site, load(), photos, *how))
         browser.close()
     for pair in pairs:
-        if pair.apart > 0.01 or not pair.same:
+        if pair.apart > FAR or not pair.same:
             say(
                 f"{pair.name}: {pair.python.probability:.6f} {pair.python.label} / "
                 f"{pair.browser['probability']:.6f} {pair.browser['label']}"
@@ -261,8 +291,8 @@ def summary(pairs: Sequence[Pair], milliseconds: float) -> dict[str, float]:
     return {
         "photos": len(pairs),
         "largest difference": float(apart.max()),
-        "within 0.004": float((apart <= 0.004).mean()),
-        "within 0.01": float((apart <= 0.01).mean()),
+        f"within {NEAR}": float((apart <= NEAR).mean()),
+        f"within {FAR}": float((apart <= FAR).mean()),
         "same verdict": float(np.mean([pair.same for pair in pairs])),
         "milliseconds to load": round(milliseconds),
         "milliseconds a photo, median": round(float(np.median(looks)), 1),
