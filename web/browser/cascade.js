@@ -66,6 +66,8 @@ import { logit, sigmoid } from "./verdict.js";
 
 /** @type {Part} */
 export const WHOLE = [0, 0, 1, 1];
+/** Pixels of the shorter side that photos are decoded with at least, where zooms are cut from them. */
+const SHARP = 1024;
 /** Names of passes, as in manifests. */
 export const FULL = "full";
 const [TILE, ZOOM, NARROW, INNER, GRID, GRID_INNER] = ["tile", "zoom", "narrow", "inner", "grid", "grid_inner"];
@@ -153,6 +155,11 @@ export class Cascade {
   /** The thorough search; null if the model has none. */
   get search() {
     return this.plan?.kind === "zooms" ? this.plan.search : null;
+  }
+
+  /** Pixels of the shorter side that a photo should be decoded with, so that every pass is sharp. */
+  get decodedSide() {
+    return this.plan?.kind === "zooms" ? SHARP : 2 * this.runtime.side;
   }
 
   /**

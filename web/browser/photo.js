@@ -1,13 +1,15 @@
 /**
- * Photos become upright RGBA pixels on white here, and the model's square of RGB.
+ * Photos become upright pixels on white here, and the model's square of RGB.
  *
  * `resize` gives the very bytes of `cat_model.photo.resize`: Pillow's bilinear filter with a reducing gap of
- * 3, in the same integers.
+ * 3, in the same integers. `decode` makes big JPEGs smaller as libjpeg does when it decodes them at a fraction
+ * of their size, which `cat_model.photo.decode` asks for.
  *
  * @typedef {object} Picture
  * @property {number} width pixels.
  * @property {number} height pixels.
- * @property {Uint8Array | Uint8ClampedArray} data height × width × 4, RGBA, row by row; alpha is passed over.
+ * @property {Uint8Array | Uint8ClampedArray} data height × width × 3 (RGB) or × 4 (RGBA, of which the last is
+ *   passed over), row by row.
  *
  * @typedef {[left: number, top: number, right: number, bottom: number]} Box
  *
@@ -18,6 +20,13 @@
  * @property {number} most
  */
 
+import { isJpeg, orientation } from "./exif.js";
+
+/** Bytes of a file in which EXIF is looked for. */
+const HEADER = 1 << 18;
+/** The EXIF orientations in which a file's first column lies at the right, and those with its first row below. */
+const FROM_RIGHT = [2, 3, 6, 7];
+const FROM_BELOW = [3, 4, 7, 8];
 /** A side may shrink so many times at most in the second, exact step; what is more, whole boxes average. */
 const GAP = 3;
 /** Pictures more than so many times as high as they are wide are resized in the other order. */
@@ -27,24 +36,33 @@ const BITS = 22;
 const CHANNELS = 3;
 
 /**
- * Return the pixels of a file that the browser can decode, upright, without the file's colour profile, as
- * `cat_model.photo` reads it too.
+ * Return the pixels of a file that the browser can decode, upright, on white, without the file's colour
+ * profile, as `cat_model.photo.decode` reads it too.
  *
  * @param {Blob} file
- * @returns {Promise<ImageBitmap>} to be closed by whoever asked.
+ * @param {number} [atLeast] if given, a JPEG is made smaller as long as both sides stay that many pixels.
+ * @returns {Promise<Picture>}
+ * @throws {DOMException} the browser cannot decode the file.
  */
-export function decode(file) {
-  return createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
+export async function decode(file, atLeast) {
+  const bitmap = await createImageBitmap(file, { imageOrientation: "from-image", colorSpaceConversion: "none" });
+  try {
+    const bytes = new Uint8Array(await file.slice(0, HEADER).arrayBuffer());
+    const picture = pixels(bitmap);
+    return atLeast && isJpeg(bytes) ? shrink(picture, atLeast, orientation(bytes)) : picture;
+  } finally {
+    bitmap.close();
+  }
 }
 
 /**
  * Return the pixels of a bitmap or a frame of a video, laid on white.
  *
- * @param {ImageBitmap | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas | ImageData} source
+ * @param {ImageBitmap | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas | Picture} source
  * @returns {Picture}
  */
 export function pixels(source) {
-  if (typeof ImageData !== "undefined" && source instanceof ImageData) return source;
+  if ("data" in source) return source;
   const drawn = /** @type {ImageBitmap} */ (source);
   const video = typeof HTMLVideoElement !== "undefined" && source instanceof HTMLVideoElement;
   const width = video ? source.videoWidth : drawn.width;
@@ -68,6 +86,24 @@ function canvas(width, height) {
 }
 
 /**
+ * Make a JPEG's picture smaller as libjpeg does: each pixel is the mean of a square of them.
+ *
+ * @param {Picture} picture upright.
+ * @param {number} atLeast pixels that both sides keep at least.
+ * @param {number} orientation by which the file's picture was turned, 1 to 8: the squares begin at its corner.
+ * @returns {Picture} 1, 1/2, 1/4 or 1/8 as wide and high.
+ */
+export function shrink(picture, atLeast, orientation) {
+  const { width, height } = picture;
+  const possible = Math.min(Math.floor(width / atLeast), Math.floor(height / atLeast));
+  const by = [8, 4, 2].find((each) => possible >= each);
+  if (!by) return picture;
+  const left = FROM_RIGHT.includes(orientation) ? -(-width & (by - 1)) : 0;
+  const top = FROM_BELOW.includes(orientation) ? -(-height & (by - 1)) : 0;
+  return reduce(picture, by, by, [left, top, width, height]);
+}
+
+/**
  * Squeeze a picture, or a part of it, into the model's square.
  *
  * @param {Picture} picture
@@ -76,18 +112,17 @@ function canvas(width, height) {
  * @returns {Uint8Array} side × side × 3, RGB.
  */
 export function resize(picture, side, box = [0, 0, picture.width, picture.height]) {
-  let planes = /** @type {Picture} */ (picture);
-  let depth = 4;
+  let planes = picture;
   let [left, top, right, bottom] = box;
   const across = Math.floor((right - left) / side / GAP) || 1;
   const down = Math.floor((bottom - top) / side / GAP) || 1;
   if (across > 1 || down > 1) {
     const safe = around(picture, side, box);
     planes = reduce(picture, across, down, safe);
-    depth = CHANNELS;
     [left, right] = [(left - safe[0]) / across, (right - safe[0]) / across];
     [top, bottom] = [(top - safe[1]) / down, (bottom - safe[1]) / down];
   }
+  const depth = channels(planes);
   const columns = weights(planes.width, left, right, side);
   const rows = weights(planes.height, top, bottom, side);
   if (planes.height > planes.width * NARROW && side < planes.height) {
@@ -128,26 +163,29 @@ function around(picture, side, [left, top, right, bottom]) {
  * @param {Picture} picture
  * @param {number} across pixels of a box, at least 1.
  * @param {number} down
- * @param {Box} box whole pixels: of the part to reduce.
+ * @param {Box} box whole pixels: of the part to reduce; what lies left of the picture or above it is passed over.
  * @returns {Picture} with three channels.
  */
 function reduce(picture, across, down, [left, top, right, bottom]) {
   const width = Math.ceil((right - left) / across);
   const height = Math.ceil((bottom - top) / down);
   const { data } = picture;
+  const depth = channels(picture);
   const reduced = new Uint8Array(width * height * CHANNELS);
   let at = 0;
   for (let y = top; y < bottom; y += down) {
+    const above = Math.max(y, 0);
     const below = Math.min(y + down, bottom);
     for (let x = left; x < right; x += across) {
+      const before = Math.max(x, 0);
       const beside = Math.min(x + across, right);
-      const count = (below - y) * (beside - x);
+      const count = (below - above) * (beside - before);
       let red = count >> 1;
       let green = red;
       let blue = red;
-      for (let row = y; row < below; row++) {
-        const end = (row * picture.width + beside) * 4;
-        for (let from = (row * picture.width + x) * 4; from < end; from += 4) {
+      for (let row = above; row < below; row++) {
+        const end = (row * picture.width + beside) * depth;
+        for (let from = (row * picture.width + before) * depth; from < end; from += depth) {
           red += data[from];
           green += data[from + 1];
           blue += data[from + 2];
@@ -207,6 +245,16 @@ function triangle(away) {
   return Math.max(1 - Math.abs(away), 0);
 }
 
+/** @param {Picture} picture */
+function channels({ width, height, data }) {
+  return data.length / (width * height);
+}
+
+/** @param {number} sum in fixed point. */
+function clipped(sum) {
+  return Math.min(sum >> BITS, 255);
+}
+
 /** @param {Weights} made */
 function fixed({ values }) {
   return Int32Array.from(values, (weight) => Math.trunc(0.5 + weight * 2 ** BITS));
@@ -241,9 +289,9 @@ function horizontal(data, width, depth, first, last, columns) {
         green += data[from + 1] * factors[i];
         blue += data[from + 2] * factors[i];
       }
-      result[at++] = Math.min(red >> BITS, 255);
-      result[at++] = Math.min(green >> BITS, 255);
-      result[at++] = Math.min(blue >> BITS, 255);
+      result[at++] = clipped(red);
+      result[at++] = clipped(green);
+      result[at++] = clipped(blue);
     }
   }
   return result;
@@ -275,7 +323,7 @@ function vertical(data, width, depth, rows) {
       }
     }
     const start = row * sums.length;
-    for (let at = 0; at < sums.length; at++) result[start + at] = Math.min(sums[at] >> BITS, 255);
+    for (let at = 0; at < sums.length; at++) result[start + at] = clipped(sums[at]);
   }
   return result;
 }

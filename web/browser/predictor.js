@@ -18,7 +18,7 @@
 import { manifest, read, BundleError } from "./bundle.js";
 import { Cascade, closer } from "./cascade.js";
 import { values } from "./overlay.js";
-import { pixels } from "./photo.js";
+import { decode, pixels } from "./photo.js";
 import { hasGpu, ModelError, Runtime, start } from "./runtime.js";
 import { check, draw, SelfTestError } from "./selftest.js";
 import { verdict } from "./verdict.js";
@@ -46,6 +46,17 @@ export class Predictor {
     this.cascade = new Cascade(runtime, bundle.plan);
     /** What closes the model's memory and says where it runs. */
     this.runtime = runtime;
+  }
+
+  /**
+   * Return the pixels of a file as the model's passes need them; Python would see the same photo.
+   *
+   * @param {Blob} file of a kind that the browser can decode.
+   * @returns {Promise<import("./photo.js").Picture>} upright.
+   * @throws {DOMException} the browser cannot decode the file.
+   */
+  decode(file) {
+    return decode(file, this.cascade.decodedSide);
   }
 
   /**
