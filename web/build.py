@@ -59,6 +59,8 @@ def build(out: Path, sources: Path = SOURCES) -> None:
     Raises:
         BuildError: there is no node, or npm or esbuild failed.
     """
+    if not (sources / "package-lock.json").exists():
+        raise BuildError(f"There are no sources in {sources}: the engine is built in a checkout.")
     node = find_node()
     packages = _packages(sources, node)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -8,4 +8,4 @@
 export { BundleError } from "./bundle.js";
 export { draw, GRID } from "./overlay.js";
 export { load, Predictor } from "./predictor.js";
-export { ModelError } from "./runtime.js";
+export { memory, ModelError } from "./runtime.js";

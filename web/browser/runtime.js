@@ -16,7 +16,14 @@
  * @typedef {"wasm" | "webgpu"} Accelerator
  */
 
-import { getGlobalLiteRtPromise, getWebGpuDevice, loadAndCompile, loadLiteRt, Tensor } from "@litertjs/core";
+import {
+  getGlobalLiteRt,
+  getGlobalLiteRtPromise,
+  getWebGpuDevice,
+  loadAndCompile,
+  loadLiteRt,
+  Tensor,
+} from "@litertjs/core";
 
 import { withKnownShapes } from "./tflite.js";
 
@@ -34,6 +41,11 @@ export class ModelError extends Error {}
 export async function start(compat = false) {
   if (typeof WebAssembly === "undefined") throw new ModelError("This browser does not run WebAssembly.");
   await (getGlobalLiteRtPromise() ?? loadLiteRt(compat ? "/litert_wasm_compat_internal.js" : "/"));
+}
+
+/** Return how many bytes WebAssembly's memory has; it can grow, and never shrinks. */
+export function memory() {
+  return getGlobalLiteRt().liteRtWasm.HEAPU8.byteLength;
 }
 
 /** Return whether there is a graphics processor that LiteRT could use. */

@@ -1,0 +1,213 @@
+"""The engine in a real browser gives Python's answers, under the policy that a page of ours would have."""
+
+import json
+import shutil
+
+import pytest
+
+import cat_model
+from benchmarks import browser as bench
+from cat_model import bundle
+from cat_model.settings import SHIPPED_BUNDLE
+from tests.web.test_browser import OLD
+from web.build import BUILT, ENGINE
+
+PHOTOS = 500
+
+
+@pytest.fixture(scope="module")
+def built():
+    if not (BUILT / ENGINE).exists():
+        pytest.skip("The engine for browsers is not built: run `python -m web.build`.")
+
+
+@pytest.fixture
+def site(built, tmp_path):
+    folder = tmp_path / "bundle"
+    shutil.copytree(SHIPPED_BUNDLE, folder)
+    with bench.serving(folder) as served:
+        yield served
+
+
+@pytest.fixture
+def python(site):
+    return cat_model.load(site.bundle)
+
+
+@pytest.fixture
+def started(browser, site):
+    """Open a page of the site and start the engine: `started(compat=True)` gives a Playwright page."""
+    pages = []
+
+    def start(**options):
+        page, _ = bench.opened(browser, site, **options)
+        pages.append(page)
+        return page
+
+    yield start
+    for page in pages:
+        page.close()
+
+
+@pytest.mark.parametrize("compat", [False, True], ids=["normal", "compat"])
+def test_the_examples_get_pythons_answers(started, site, python, examples, compat):
+    page = started(compat=compat)
+    pairs = list(bench.compare(page, site, python, sorted(examples.glob("*.jpg"))))
+    assert len(pairs) == 3
+    for pair in pairs:
+        assert pair.apart <= bench.NEAR, pair
+        assert pair.same
+        assert pair.browser["isCat"] == pair.python.is_cat
+        assert pair.browser["unsure"] == pair.python.unsure
+        assert pair.browser["modelVersion"] == pair.python.model_version
+
+
+def test_the_thorough_search_is_pythons(started, site, python, examples):
+    (pair,) = bench.compare(started(), site, python, [examples / "coffee.jpg"], thorough=True)
+    assert pair.apart <= bench.NEAR
+    assert pair.same
+
+
+def test_files_that_the_browser_decodes_get_nearly_the_same(started, site, python, examples):
+    pairs = list(bench.compare(started(), site, python, sorted(examples.glob("*.jpg")), files=True))
+    assert all(pair.apart <= bench.FAR and pair.same for pair in pairs), pairs
+
+
+def test_a_photo_is_turned_upright(started, site, python, examples, tmp_path):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = tmp_path / "turned.jpg"
+    with Image.open(examples / "chelsea.jpg") as photo:
+        photo.transpose(Image.Transpose.ROTATE_90).save(turned, quality=95, exif=exif)
+    (pair,) = bench.compare(started(), site, python, [turned], files=True)
+    assert pair.apart <= bench.FAR
+    page = started()
+    size = page.evaluate(
+        "async url => { const { width, height } = await predictor.decode(await (await fetch(url)).blob());"
+        " return [width, height]; }",
+        site.put_file(turned.read_bytes()),
+    )
+    assert tuple(size) == python.decode(turned).size
+
+
+def test_a_bundle_from_before_zooms_is_run_too(browser, built, examples):
+    with bench.serving(OLD) as site:
+        page, _ = bench.opened(browser, site)
+        pairs = list(bench.compare(page, site, cat_model.load(OLD), sorted(examples.glob("*.jpg"))))
+        page.close()
+    assert all(pair.apart <= bench.NEAR for pair in pairs), pairs
+
+
+def test_values_of_a_look_sum_to_the_logit(started, site, python, examples):
+    url = site.put_file((examples / "chelsea.jpg").read_bytes())
+    page = started()
+    values = page.evaluate(
+        "async url => [...(await predictor.look(await predictor.decode(await (await fetch(url)).blob())))"
+        ".values]",
+        url,
+    )
+    expected = python.explain(examples / "chelsea.jpg", budget=0).values
+    assert values == pytest.approx(expected.ravel().tolist(), abs=0.05)
+
+
+def test_a_look_asks_the_network_for_nothing(started, site, examples):
+    page = started()
+    url = site.put_file((examples / "chelsea.jpg").read_bytes())
+    page.evaluate("async url => { window.file = await (await fetch(url)).blob(); }", url)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    said = page.evaluate("async () => predictor.predict(await predictor.decode(file))")
+    assert said["label"] == "cat"
+    assert asked == []
+
+
+def test_looks_leave_no_memory_behind(started, site, examples):
+    page = started()
+    url = site.put_file((examples / "chelsea.jpg").read_bytes())
+    grown = page.evaluate(
+        """async url => {
+            const photo = await predictor.decode(await (await fetch(url)).blob());
+            const memory = () => engine.memory();
+            for (let i = 0; i < 10; i++) await predictor.predict(photo);
+            const before = memory();
+            for (let i = 0; i < 200; i++) await predictor.predict(photo);
+            return memory() - before;
+        }""",
+        url,
+    )
+    assert grown == 0
+
+
+@pytest.mark.parametrize("damage", ["model", "manifest", "self-test", "none"])
+def test_a_bundle_that_cannot_be_used_is_refused_with_a_sentence(started, site, damage):
+    manifest = site.bundle / bundle.MANIFEST
+    if damage == "model":
+        content = bytearray((site.bundle / bundle.MODEL).read_bytes())
+        content[5000] ^= 1
+        (site.bundle / bundle.MODEL).write_bytes(content)
+    elif damage == "manifest":
+        manifest.write_text("{")
+    elif damage == "none":
+        shutil.rmtree(site.bundle)
+    else:
+        described = json.loads(manifest.read_text("utf-8"))
+        described["golden"][0]["probability"] = 0.9
+        manifest.write_text(json.dumps(described))
+    says = {"model": "sha256", "manifest": "JSON", "self-test": "as recorded", "none": "HTTP 404"}[damage]
+    with pytest.raises(Exception, match=says):
+        started()
+
+
+def test_a_bundle_swapped_on_the_server_is_taken_up(started, site, python):
+    page = started()
+    assert page.evaluate("predictor.renew()") is False
+    shutil.rmtree(site.bundle)
+    shutil.copytree(OLD, site.bundle)
+    during = page.evaluate(
+        """async () => {
+            const photo = new ImageData(300, 200);
+            const looks = [predictor.predict(photo), predictor.renew(), predictor.predict(photo)];
+            return [...await Promise.all(looks), await predictor.predict(photo)];
+        }"""
+    )
+    assert during[1] is True
+    assert during[0]["modelVersion"] == python.bundle.version
+    assert during[3]["modelVersion"] == cat_model.load(OLD).bundle.version
+
+
+def test_a_damaged_bundle_on_the_server_leaves_the_old_one_in_place(started, site, python):
+    page = started()
+    shutil.rmtree(site.bundle)
+    failed = page.evaluate("predictor.renew().then(() => '', error => error.message)")
+    assert "HTTP 404" in failed
+    said = page.evaluate("predictor.predict(new ImageData(64, 64))")
+    assert said["modelVersion"] == python.bundle.version
+
+
+def test_without_webassembly_the_engine_says_so(browser, site):
+    page = browser.new_page()
+    page.add_init_script("delete globalThis.WebAssembly")
+    page.goto(site.address)
+    page.wait_for_function("window.ready")
+    said = page.evaluate("start({}).then(() => '', error => `${error.name}: ${error.message}`)")
+    page.close()
+    assert "does not run WebAssembly" in said
+
+
+def test_five_hundred_photos_get_pythons_answers(started, site, python, shared_part, shared):
+    photos = bench.files_of([shared_part("photos/people"), shared_part("photos/wild")])
+    pairs = list(bench.compare(started(), site, python, bench.evenly(photos, PHOTOS)))
+    assert len(pairs) >= 0.99 * PHOTOS
+    assert max(pair.apart for pair in pairs) <= bench.NEAR
+    assert [pair for pair in pairs if not pair.same] == []
+
+
+def test_five_hundred_files_get_pythons_verdicts(started, site, python, shared_part, shared):
+    photos = bench.files_of([shared_part("photos/people"), shared_part("photos/wild")])
+    pairs = list(bench.compare(started(), site, python, bench.evenly(photos, PHOTOS), files=True))
+    near = sum(pair.apart <= bench.FAR for pair in pairs) / len(pairs)
+    same = sum(pair.same for pair in pairs) / len(pairs)
+    assert near >= 0.99
+    assert same >= 0.995
