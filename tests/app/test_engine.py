@@ -1,7 +1,13 @@
 """The engine in a real browser gives Python's answers, under the policy that a page of ours would have."""
 
 import json
+import re
 import shutil
+import threading
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +18,19 @@ from cat_model.settings import SHIPPED_BUNDLE
 from tests.web.test_browser import OLD
 from web.build import BUILT, ENGINE
 
+ROOT = Path(__file__).parents[2]
 PHOTOS = 500
+
+
+@contextmanager
+def folder_served(folder):
+    """Serve a folder as any static host would; give the address."""
+    handler = partial(SimpleHTTPRequestHandler, directory=folder)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +229,19 @@ def test_five_hundred_files_get_pythons_verdicts(started, site, python, shared_p
     same = sum(pair.same for pair in pairs) / len(pairs)
     assert near >= 0.99
     assert same >= 0.995
+
+
+def test_the_page_of_the_documentation_answers(browser, built, examples, tmp_path):
+    text = (ROOT / "docs" / "browser.md").read_text("utf-8")
+    (example,) = re.findall(r"```html\n(.*?)```", text, re.DOTALL)
+    assert len(example.splitlines()) <= 20
+    for file in [*BUILT.iterdir(), *(SHIPPED_BUNDLE / name for name in (bundle.MANIFEST, bundle.MODEL))]:
+        shutil.copy(file, tmp_path)
+    (tmp_path / "index.html").write_text(example, "utf-8")
+    page = browser.new_page()
+    with folder_served(tmp_path) as address:
+        page.goto(address)
+        page.get_by_text("It stays on this device").wait_for()
+        page.set_input_files("#photo", examples / "chelsea.jpg")
+        page.get_by_text("cat (100 %)").wait_for()
+        page.close()
