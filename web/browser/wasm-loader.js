@@ -5,6 +5,8 @@
  * that never change. Here the script is imported as a module, and both files have a hash in their names.
  */
 
+import { unpacked } from "./packed.js";
+
 /** @typedef {Record<string, {script: string, wasm: string}>} Files */
 
 /** By the name of LiteRT's script; `web.build` puts them in. */
@@ -24,5 +26,29 @@ export async function createWasmLib(library, script) {
   const { script: name, wasm } = FILES[script.slice(script.lastIndexOf("/") + 1)];
   const here = import.meta.url;
   const { default: start } = await import(new URL(name, here).href);
-  return new library(await start({ locateFile: () => new URL(wasm, here).href }));
+  /** @type {(reason: unknown) => void} */
+  let fail = () => undefined;
+  const failed = /** @type {Promise<never>} */ (new Promise((_, reject) => (fail = reject)));
+  /**
+   * What Emscripten lets others do for it.
+   *
+   * @param {WebAssembly.Imports} imports
+   * @param {(instance: WebAssembly.Instance, module: WebAssembly.Module) => void} ready
+   */
+  const instantiateWasm = (imports, ready) => {
+    instance(new URL(wasm, here), imports).then((made) => ready(made.instance, made.module), fail);
+    return {};
+  };
+  return new library(await Promise.race([start({ instantiateWasm }), failed]));
+}
+
+/**
+ * @param {URL} url of compressed WebAssembly.
+ * @param {WebAssembly.Imports} imports
+ */
+async function instance(url, imports) {
+  const response = await fetch(url, { credentials: "same-origin" });
+  if (!response.ok) throw new Error(`${url.pathname} gives HTTP ${response.status}.`);
+  const headers = { "Content-Type": "application/wasm" };
+  return WebAssembly.instantiateStreaming(new Response(unpacked(response), { headers }), imports);
 }
