@@ -59,7 +59,7 @@ def test_a_photo_that_was_not_sent_in_place_of_another_is_said_not_to_be_sent(ma
     page.locator(OTHER).wait_for()
     cut(page)
     page.get_by_label("Remove Image").click()
-    expect(page.locator("#answer")).to_have_text("Your answer appears here", timeout=15_000)
+    expect(page.locator("#answer .verdict.idle")).to_have_text("Your answer appears here", timeout=15_000)
     page.wait_for_timeout(500)
     expect(page.locator(LOST)).to_have_count(0)
     show(page, examples / "chelsea.jpg")
