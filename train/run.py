@@ -74,6 +74,7 @@ class Run:
         stored["config"] = TrainConfig.from_stored(stored["config"])
         for name in PATHS:
             stored[name] = Path(stored[name]) if stored[name] else None
+        stored["tracking_uri"] = store_of_moved(stored["tracking_uri"], folder)
         return cls(folder=folder, **stored)
 
     def write(self) -> None:
@@ -128,6 +129,29 @@ class Run:
         splits = [split for split in CHOOSING if self.manifest(split)]
         pixels = np.concatenate([self.pixels(split)[:] for split in splits])
         return pixels, np.concatenate([manifest.labels(self.manifest(split)) for split in splits]) > 0
+
+
+def store_of_moved(uri: str, folder: Path) -> str:
+    """Return MLflow's store as it is found after its project was moved to another folder.
+
+    Args:
+        uri: as it was noted.
+        folder: where it was noted: a SQLite file that is missing is looked for in the folders above.
+    """
+    _, sqlite, name = uri.rpartition("sqlite:///")
+    file = Path(name)
+    if not sqlite or name == ":memory:" or _exists(file):
+        return uri
+    above = (parent / file.name for parent in folder.absolute().parents)
+    there = next((each for each in above if each.is_file()), None)
+    return f"{sqlite}{there.as_posix()}" if there else uri
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # in the home of somebody else
+        return False
 
 
 def _anywhere(uri: str) -> str:

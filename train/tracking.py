@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 import os
 import platform
 import re
@@ -29,7 +30,7 @@ from cat_model.atomic import write_durably
 from train.config import TrainError
 
 EXPERIMENT = "are-you-a-cat"
-FAULTS = (MlflowException, SQLAlchemyError, OSError)
+FAULTS = (MlflowException, SQLAlchemyError, OSError, sqlite3.Error)
 """What is raised where MLflow's store cannot be reached or written."""
 
 
@@ -166,6 +167,7 @@ class Tracker:
         self._folder, self._pending = folder, folder / PENDING
         self._away_since: float | None = None
         self._warned = False
+        self._followed = False
 
     @classmethod
     def start(cls, uri: str, folder: Path, parent: str | None = None) -> Self:
@@ -260,9 +262,11 @@ class Tracker:
         if self._away_since is None or time.monotonic() - self._away_since > LATER_S:
             self._away_since = None
             try:
-                for kind, *values in entries:
-                    getattr(self, f"_put_{kind}")(*values)
-                    sent += 1
+                with _quiet():
+                    self._look()
+                    for kind, *values in entries:
+                        getattr(self, f"_put_{kind}")(*values)
+                        sent += 1
             except FAULTS as error:
                 if isinstance(error, MlflowException) and error.error_code in REFUSALS:
                     raise
@@ -272,6 +276,17 @@ class Tracker:
             write_durably(self._pending, "".join(json.dumps(each) + "\n" for each in left).encode())
         elif self.waits:
             self._pending.unlink()
+
+    def _look(self) -> None:
+        """Look at the file of an SQLite store: MLflow waits for a lock for half a minute and longer."""
+        database = _database(self.uri)
+        if database is None:
+            return
+        if fault := _fault_of(database):
+            raise OSError(fault)
+        if not self._followed and database.exists():
+            _follow_the_database(database)
+            self._followed = True
 
     def _warn(self, error: Exception) -> None:
         if self._warned:
@@ -335,6 +350,18 @@ def _make_experiment(client: MlflowClient, uri: str) -> str:
     database = _database(uri)
     location = str(_artifacts_beside(database) / EXPERIMENT) if database else None
     return client.create_experiment(EXPERIMENT, artifact_location=location)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep MLflow from printing tracebacks of what it raises: that is told in one sentence."""
+    logger = logging.getLogger("mlflow")
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 @contextmanager

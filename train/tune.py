@@ -32,7 +32,7 @@ from train.data.manifest import PEOPLE, VALIDATION
 from train.evaluation import metrics, predictions, stress
 from train.models.heads import CatModel
 from train.pipeline import Photos
-from train.run import Run
+from train.run import Run, store_of_moved
 from train.tracking import Tracker, require_store, tracked
 
 SPACE: Mapping[str, Sequence[float]] = {
@@ -178,7 +178,8 @@ def recalls(run: Run, cat_model: CatModel) -> tuple[float, float | None]:
 
 def tracker_of(folder: Path) -> Tracker:
     """Return the tracker of a search that was begun, by the folder of it."""
-    return Tracker(**json.loads((folder / SEARCH).read_text()), folder=folder)
+    noted = json.loads((folder / SEARCH).read_text())
+    return Tracker(store_of_moved(noted["uri"], folder), noted["run_id"], folder)
 
 
 def _tracker(folder: Path, paths: Paths) -> Tracker:

@@ -42,3 +42,16 @@ def test_photos_that_a_run_was_not_given_are_named(run):
     assert run.need_root("test") == Path("photos")
     with pytest.raises(TrainError, match="no photos for wild"):
         run.need_root("wild")
+
+
+def test_a_moved_run_finds_its_store_in_a_folder_above(run, tmp_path):
+    before, folder = tmp_path / "before", tmp_path / "after" / "runs" / "run"
+    folder.mkdir(parents=True)
+    uri = f"sqlite:///{before / 'mlflow.db'}"
+    dataclasses.replace(run, folder=folder, tracking_uri=uri).write()
+    assert Run.read_unfinished(folder).tracking_uri == uri  # there is none anywhere
+    (tmp_path / "after" / "mlflow.db").touch()
+    assert Run.read_unfinished(folder).tracking_uri == f"sqlite:///{tmp_path / 'after' / 'mlflow.db'}"
+    before.mkdir()
+    (before / "mlflow.db").touch()
+    assert Run.read_unfinished(folder).tracking_uri == uri

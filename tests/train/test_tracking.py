@@ -1,6 +1,7 @@
 """A store of MLflow that is locked, away or moved: a sentence, no loss, no traceback."""
 
 import json
+import logging
 import shutil
 import socket
 import sqlite3
@@ -184,3 +185,42 @@ def test_a_copied_project_leaves_the_first_ones_artifacts(tracker, tmp_path):
     require_store(f"sqlite:///{tmp_path / 'copy' / 'mlflow.db'}")
     (tmp_path / "copy" / "mlruns").rename(tmp_path / "aside")
     assert "before.txt" in names_of(tracker)
+
+
+@pytest.mark.parametrize("sees_it", [True, False])
+def test_a_store_that_is_locked_during_a_run_gets_one_sentence_and_no_traceback(
+    tracker, monkeypatch, capfd, sees_it
+):
+    """Locked before MLflow is asked, or only while it is: MLflow then logs tracebacks of its own."""
+    monkeypatch.setattr(tracking, "LOCK_S", 0.1)
+    fault = sqlite3.OperationalError("database is locked")
+    if not sees_it:
+
+        def put(*_):
+            logging.getLogger("mlflow.store.db.utils").exception("SQLAlchemy", exc_info=fault)
+            raise fault
+
+        monkeypatch.setattr(Tracker, "_look", lambda _: None)
+        monkeypatch.setattr(Tracker, "_put_metrics", put)
+    capfd.readouterr()
+    with closing(sqlite3.connect(tracker.uri.removeprefix("sqlite:///"), isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for epoch in range(3):
+            tracker.epoch(epoch, {"loss": 0.5})
+    said = capfd.readouterr().err
+    assert "Traceback" not in said
+    assert said.count("\n") == 1
+    assert "database is locked" in said
+    monkeypatch.undo()
+    tracker.end("FINISHED")
+    assert not tracker.waits
+    assert len(MlflowClient(tracker.uri).get_metric_history(tracker.run_id, "loss")) == 3
+
+
+def test_a_moved_search_finds_its_store_beside_it(tmp_path):
+    (tmp_path / "after" / "runs" / "tune-1").mkdir(parents=True)
+    (tmp_path / "after" / "mlflow.db").touch()
+    noted = {"uri": f"sqlite:///{tmp_path / 'before' / 'mlflow.db'}", "run_id": "1"}
+    (tmp_path / "after" / "runs" / "tune-1" / tune.SEARCH).write_text(json.dumps(noted))
+    found = tune.tracker_of(tmp_path / "after" / "runs" / "tune-1")
+    assert found.uri == f"sqlite:///{tmp_path / 'after' / 'mlflow.db'}"
