@@ -18,14 +18,14 @@ def main() -> int:
     # notes the signal: an exception at an arbitrary line can be swallowed there.
     for sign in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sign, lambda number, _: stops.append(number))
-    ignore_gradio_variables()
-    reach_this_machine_directly()
-    with without_proxies():  # Gradio reads the environment while it is imported
-        from web.server.app import run
-        from web.server.uploads import own_folder
-        from web.ui.page import create_app
     try:
         settings = ServerSettings.from_env()
+        ignore_gradio_variables()
+        reach_this_machine_directly()
+        with without_proxies():  # Gradio reads the environment while it is imported
+            from web.server.app import run
+            from web.server.uploads import own_folder
+            from web.ui.page import create_app
         with own_folder(settings.uploads_dir):
             return run(create_app(settings), settings, stops)
     except (BundleError, SettingsError) as error:

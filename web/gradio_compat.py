@@ -28,12 +28,15 @@ from pathlib import Path
 from typing import Any, Self
 
 import gradio as gr
+from gradio import route_utils
 from gradio.blocks import BlocksConfig
 from gradio.data_classes import ImageData
 from pydantic import ConfigDict, Field, ValidationError
-from starlette.types import Scope
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from web import text
+from web.server.proxy import ORIGIN, ROOT
 
 WEB = ("http:", "https:")
 """How web addresses begin."""
@@ -208,6 +211,49 @@ def forget_uploads(blocks: gr.Blocks) -> None:
 def files_kept(blocks: gr.Blocks) -> set[Path]:
     """Return the files of the page itself that lie among the uploads, such as the examples."""
     return {Path(name) for each in blocks.blocks.values() for name in getattr(each, "keep_in_cache", ())}
+
+
+def tell_relative_addresses() -> None:
+    """Have Gradio name its addresses relative to the page's own, for requests through `ProxyMiddleware`.
+
+    `route_utils.get_root_url` makes whole addresses from headers; behind a proxy those name hosts and paths
+    that no visitor reaches. The page in the browser completes relative ones by its own address, and clients
+    for programs go by the address that they were given. Only the examples of code need a whole address.
+    """
+    whole = getattr(route_utils, "whole_root_url", route_utils.get_root_url)
+
+    def root_url(request: Request, route_path: str, root_path: str | None) -> str:
+        scope = request.scope
+        if ROOT not in scope:
+            return whole(request, route_path, root_path)
+        if route_path in ("/login", "/logout"):  # where to go next
+            return "./"
+        if route_path == "/config":
+            return ""
+        if "info" in route_path or "openapi" in route_path:
+            return f"{scope[ORIGIN]}{scope[ROOT]}"
+        return "."
+
+    route: Any = route_utils
+    route.whole_root_url, route.get_root_url = whole, root_url
+
+
+class FreshApiInfo:
+    """ASGI middleware that has Gradio describe the API anew for each request.
+
+    `App.api_info` keeps the examples of code as they were made for who asked first, with the host that his
+    request named.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Stand before an application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request on."""
+        if scope["type"] == "http" and scope["path"].startswith("/gradio_api/info"):
+            scope["app"].api_info = None
+        await self._app(scope, receive, send)
 
 
 def stop_waiting_after(blocks: gr.Blocks, seconds: int) -> None:

@@ -1,18 +1,22 @@
 """What the page and its web server read from environment variables."""
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cat_model.settings import Settings, SettingsError, whole_number
 
+Network = IPv4Network | IPv6Network
 UPLOADS = "GRADIO_TEMP_DIR"
-HONOURED = {"GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "GRADIO_ROOT_PATH", UPLOADS}
-"""Gradio's variables that count where the page has none of its own, or none that is set."""
+ROOT_PATH = re.compile(r"(/[\w.~%+-]+)*", re.ASCII)
+"""A path that can stand before the page's own; no part of it is empty: it never names another host."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
 
@@ -25,7 +29,9 @@ class ServerSettings:
         model: what the model package needs.
         host: address the page listens on.
         port: TCP port the page listens on, 1 to 65535.
-        root_path: path under which a reverse proxy shows the page, such as "/cat"; empty for none.
+        root_path: path under which a reverse proxy shows the page, such as "/cats", or its whole address
+            there; empty for none.
+        trusted_proxies: whose `X-Forwarded-…` headers count.
         queue: how many visitors may wait before the page says it is busy, at least 1.
         rate: questions that one visitor may ask in a minute; 0 for any number.
         upload_mb: largest photo file accepted, in megabytes (10⁶ bytes), at least 1.
@@ -40,6 +46,7 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 7860
     root_path: str = ""
+    trusted_proxies: tuple[Network, ...] = ()
     queue: int = 64
     rate: int = 300
     upload_mb: int = 20
@@ -63,13 +70,15 @@ class ServerSettings:
             sys.platform in ("win32", "darwin") or environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
         )
         port = "CAT_PORT" if environ.get("CAT_PORT") else "GRADIO_SERVER_PORT"
+        root_path = "CAT_ROOT_PATH" if environ.get("CAT_ROOT_PATH") else "GRADIO_ROOT_PATH"
         return cls(
             model=Settings.from_env(environ),
             host=environ.get("CAT_HOST")
             or environ.get("GRADIO_SERVER_NAME")
             or ("0.0.0.0" if on_space else cls.host),
             port=whole_number(environ, port, cls.port, (1, 65_535)),
-            root_path=environ.get("GRADIO_ROOT_PATH") or "",
+            root_path=_root_path(environ, root_path),
+            trusted_proxies=_networks(environ, "CAT_TRUSTED_PROXIES"),
             queue=whole_number(environ, "CAT_QUEUE", cls.queue, (1, 100_000)),
             rate=whole_number(environ, "CAT_RATE", cls.rate, (0, 1_000_000)),
             upload_mb=whole_number(environ, "CAT_UPLOAD_MB", cls.upload_mb, (1, 1_000)),
@@ -82,13 +91,15 @@ class ServerSettings:
 
 
 def ignore_gradio_variables(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Remove Gradio's own variables, but for those that are honoured, before Gradio reads them.
+    """Remove Gradio's own variables before Gradio reads them; the settings have read what counts of them.
 
-    They could share the page with the world, serve files, print debugging output or send statistics.
+    They could share the page with the world, serve files, print debugging output or send statistics. Its web
+    server, uvicorn, would believe X-Forwarded-For of whoever is on this machine; CAT_TRUSTED_PROXIES decides.
     """
-    for name in [name for name in environ if name.startswith("GRADIO_") and name not in HONOURED]:
+    for name in [name for name in environ if name.startswith("GRADIO_") and name != UPLOADS]:
         del environ[name]
     environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    environ["FORWARDED_ALLOW_IPS"] = "none"
 
 
 def reach_this_machine_directly(environ: MutableMapping[str, str] = os.environ) -> None:
@@ -134,3 +145,29 @@ def _login(environ: Mapping[str, str]) -> str | None:
     if login is not None and not all(login.partition(":")):
         raise SettingsError("CAT_LOGIN must be a name, a colon and a password.")
     return login
+
+
+def _root_path(environ: Mapping[str, str], name: str) -> str:
+    given = environ.get(name) or ""
+    try:
+        address = urlsplit(given)
+    except ValueError:
+        address = urlsplit("")
+    root_path = given.rstrip("/")
+    whole = address.scheme in ("http", "https") and address.netloc and not address.query + address.fragment
+    if not (ROOT_PATH.fullmatch(root_path) or (whole and ROOT_PATH.fullmatch(address.path.rstrip("/")))):
+        raise SettingsError(
+            f"{name} is {given!r}; it must be a path such as /cats, or an address such as https://example.org/cats."
+        )
+    return root_path
+
+
+def _networks(environ: Mapping[str, str], name: str) -> tuple[Network, ...]:
+    given = [each.strip() for each in (environ.get(name) or "").split(",")]
+    try:
+        return tuple(ip_network(each, strict=False) for each in given if each)
+    except ValueError as error:
+        raise SettingsError(
+            f"{name} is {environ[name]!r}; it must be addresses or networks with commas between them, "
+            "such as 127.0.0.1, 10.0.0.0/8."
+        ) from error

@@ -1,8 +1,12 @@
 """What the page's server reads from the environment: defaults that work, nonsense refused, secrets kept."""
 
 import os
+import re
+from ipaddress import ip_network
 from pathlib import Path
 
+import gradio
+import gradio_client
 import pytest
 
 from cat_model.settings import Settings, SettingsError
@@ -68,9 +72,44 @@ def test_gradios_variables_count_where_ours_are_not_set():
 
 
 def test_all_other_variables_of_gradio_are_removed():
-    environ = {"GRADIO_SHARE": "1", "GRADIO_WHATEVER_COMES": "1", "GRADIO_ROOT_PATH": "/cat", "HOME": "/"}
+    environ = {"GRADIO_SHARE": "1", "GRADIO_WHATEVER_COMES": "1", UPLOADS: "/cat", "HOME": "/"}
+    environ |= dict.fromkeys(gradios_variables() - {UPLOADS}, "1")
     ignore_gradio_variables(environ)
-    assert environ == {"GRADIO_ROOT_PATH": "/cat", "HOME": "/", "GRADIO_ANALYTICS_ENABLED": "False"}
+    forced = {"GRADIO_ANALYTICS_ENABLED": "False", "FORWARDED_ALLOW_IPS": "none"}
+    assert environ == {UPLOADS: "/cat", "HOME": "/", **forced}
+
+
+def gradios_variables():
+    """Its variables that the installed Gradio reads, by its source."""
+    read = re.compile(r"""(?:environ(?:\.\w+)?[(\[]|getenv\()\s*["'](GRADIO_\w+)["']""")
+    folders = [Path(package.__file__).parent for package in (gradio, gradio_client)]
+    found = {
+        name for at in folders for file in at.rglob("*.py") for name in read.findall(file.read_text("utf-8"))
+    }
+    assert {"GRADIO_DEBUG", "GRADIO_SHARE", "GRADIO_NODE_PATH", "GRADIO_DEFAULT_CONCURRENCY_LIMIT"} <= found
+    return found
+
+
+@pytest.mark.parametrize("path", ["cats", "//evil", "/a b", "ftp://x/cats", "https://x/c?a=1", "https:///c"])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(SettingsError, match="a path such as /cats"):
+        ServerSettings.from_env({"CAT_ROOT_PATH": path})
+
+
+def test_our_path_counts_before_gradios_and_may_be_an_address():
+    given = {"CAT_ROOT_PATH": "https://example.org/a/", "GRADIO_ROOT_PATH": "/b"}
+    assert ServerSettings.from_env(given).root_path == "https://example.org/a"
+
+
+def test_trusted_proxies_are_addresses_and_networks():
+    settings = ServerSettings.from_env({"CAT_TRUSTED_PROXIES": "127.0.0.1, 10.1.2.3/8,fd00::/8,"})
+    assert settings.trusted_proxies == tuple(map(ip_network, ("127.0.0.1", "10.0.0.0/8", "fd00::/8")))
+
+
+@pytest.mark.parametrize("given", ["nginx", "127.0.0.1 10.0.0.1", "10.0.0.0/33", "*"])
+def test_other_proxies_are_refused(given):
+    with pytest.raises(SettingsError, match=r"CAT_TRUSTED_PROXIES is .* addresses or networks with commas"):
+        ServerSettings.from_env({"CAT_TRUSTED_PROXIES": given})
 
 
 def test_proxies_are_there_again_afterwards():

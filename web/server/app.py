@@ -24,6 +24,7 @@ from web.server import queue
 from web.server.metrics import Metrics
 from web.server.middleware import BODY_OVERHEAD, LogMiddleware, Rate, SecurityMiddleware, visitor
 from web.server.periodic import regularly
+from web.server.proxy import Proxies, ProxyMiddleware
 from web.server.reload import ReloadingPredictor
 from web.server.uploads import SWEEP_S, Sweeper
 from web.settings import ServerSettings, without_proxies
@@ -68,7 +69,8 @@ def serve(site: Site, settings: ServerSettings) -> str:
     most_bytes = 4 * (settings.upload_mb * 1_000_000) // 3 + BODY_OVERHEAD  # a photo in base64, or as it is
     _watch(site)
     if settings.rate:
-        queue.limit_each_visitor(site.queue, settings.on_space)
+        queue.limit_each_visitor(site.queue)
+    gradio_compat.tell_relative_addresses()
     with without_proxies():
         address = _launch(site, settings, _application(site, rate, most_bytes, settings))
     # Without it one stalled upload outlasts Gradio's patience with the server, which deletes the photos last.
@@ -81,7 +83,7 @@ def _launch(site: Site, settings: ServerSettings, application: dict[str, Any]) -
     _, address, _ = site.blocks.launch(
         server_name=f"[{settings.host.strip('[]')}]" if ipv6 else settings.host,
         server_port=settings.port,
-        root_path=settings.root_path or None,
+        root_path="",  # ProxyMiddleware sees to it
         inbrowser=settings.open_browser,
         prevent_thread_lock=True,
         quiet=True,
@@ -114,14 +116,21 @@ def _application(site: Site, rate: Rate, most_bytes: int, settings: ServerSettin
         metrics=site.metrics,
         rate=rate,
         most_bytes=most_bytes,
-        behind_proxy=settings.on_space,
+        on_space=settings.on_space,
     )
+    trusted = settings.trusted_proxies
+    proxies = Proxies(trusted, settings.on_space and not trusted, settings.root_path)
     return {
         "routes": _routes(site, rate, settings),
         "docs_url": None,
         "redoc_url": None,
         "openapi_url": None,
-        "middleware": [Middleware(LogMiddleware, metrics=site.metrics), security],
+        "middleware": [
+            Middleware(ProxyMiddleware, proxies=proxies),
+            Middleware(LogMiddleware, metrics=site.metrics),
+            security,
+            Middleware(gradio_compat.FreshApiInfo),
+        ],
     }
 
 
@@ -165,7 +174,10 @@ def is_of_this_machine(host: str) -> bool:
         family, kind, _, _, address = socket.getaddrinfo(host.strip("[]"), 0, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as listener:
             listener.bind(address)
-    except OSError:  # no such name, no such address, no such family of addresses
+    except (
+        OSError,
+        UnicodeError,
+    ):  # no such name or one too long, no such address, no such family of addresses
         return False
     return True
 
@@ -212,9 +224,9 @@ def _routes(site: Site, rate: Rate, settings: ServerSettings) -> list[Route]:
         )
 
     def busy(request: Request) -> PlainTextResponse:
-        waiting, seconds = site.queue, rate.wait(visitor(request.scope, settings.on_space))
+        waiting, seconds = site.queue, rate.wait(visitor(request.scope))
         said = text.too_fast(seconds) if seconds else text.busy(queue.before(waiting))
-        if settings.rate and queue.takes_too_much(waiting, request.scope, settings.on_space):
+        if settings.rate and queue.takes_too_much(waiting, request.scope):
             said = text.TOO_MANY
         return PlainTextResponse(said, headers={"Cache-Control": "no-store"})
 

@@ -10,16 +10,17 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web import text
 from web.server.metrics import Metrics
+from web.server.proxy import ROOT
 
 LOG = logging.getLogger(__name__)
 PAGES = {
@@ -115,7 +116,7 @@ class SecurityMiddleware:
     """The ASGI middleware."""
 
     def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, rate: Rate, most_bytes: int, behind_proxy: bool
+        self, app: ASGIApp, *, metrics: Metrics, rate: Rate, most_bytes: int, on_space: bool
     ) -> None:
         """Stand before an application.
 
@@ -124,15 +125,13 @@ class SecurityMiddleware:
             metrics: counts what is refused here.
             rate: how many questions a visitor may ask.
             most_bytes: of the body of a request.
-            behind_proxy: whether the last address of X-Forwarded-For is the visitor's, as on a Space, and the
-                page is shown in a frame of huggingface.co.
+            on_space: whether the page is shown in a frame of huggingface.co.
         """
         self._app = app
         self._metrics = metrics
         self._rate = rate
         self._most_bytes = most_bytes
-        self._behind_proxy = behind_proxy
-        frames = "'self' https://huggingface.co https://*.hf.space" if behind_proxy else "'self'"
+        frames = "'self' https://huggingface.co https://*.hf.space" if on_space else "'self'"
         policy = "; ".join(
             f"{name} {value}" for name, value in (POLICY | {"frame-ancestors": frames}).items()
         )
@@ -152,7 +151,7 @@ class SecurityMiddleware:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                message["headers"] = [*message["headers"], *self._headers]
+                message["headers"] = [*message["headers"], *self._headers, *unbuffered(message["headers"])]
             await send(message)
 
         refused = self._refusal(scope)
@@ -172,13 +171,16 @@ class SecurityMiddleware:
         what = kind(scope["path"])
         if what == "other":
             return PlainTextResponse("Not found", 404)
+        if not scope["path"]:  # the page's addresses are relative to one that ends with a slash
+            query = scope.get("query_string", b"").decode("latin-1")
+            return RedirectResponse(f"{scope[ROOT]}/{query and '?'}{query}", 308)
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._most_bytes:
             self._metrics.refused("size")
             return refusal(what, text.TOO_BIG, 413)
         if what in QUESTIONS and scope["method"] == "POST":
-            seconds = self._rate.ask(visitor(scope, self._behind_proxy))
+            seconds = self._rate.ask(visitor(scope))
             if seconds:
                 self._metrics.refused("rate")
                 after = {"Retry-After": str(int(seconds) + 1)}
@@ -215,12 +217,14 @@ def refusal(what: str, said: str, status: int, headers: Mapping[str, str] | None
     return JSONResponse({"detail": said}, status, headers)
 
 
-def visitor(scope: Scope, behind_proxy: bool) -> str:
-    """Return the address that a request comes from."""
-    if behind_proxy:
-        forwarded = dict(scope["headers"]).get(b"x-forwarded-for", b"").decode("latin-1")
-        if forwarded:
-            return forwarded.rpartition(",")[2].strip()  # what came before it, a visitor can make up
+def unbuffered(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the header that keeps nginx from holding back a stream of events; nothing for other answers."""
+    types = [value for name, value in headers if name.lower() == b"content-type"]
+    return [(b"x-accel-buffering", b"no")] if types and types[0].startswith(b"text/event-stream") else []
+
+
+def visitor(scope: Scope) -> str:
+    """Return the address that a request comes from, as `ProxyMiddleware` has found it."""
     return scope["client"][0] if scope.get("client") else ""
 
 

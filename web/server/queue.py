@@ -20,25 +20,20 @@ def before(queue: EventQueue) -> int:
     return waiting + running if waiting else 0
 
 
-def limit_each_visitor(queue: EventQueue, behind_proxy: bool) -> None:
-    """Have a queue turn away who has `MOST_OPEN` open questions, or that many answers not fetched.
-
-    Args:
-        queue: of the page.
-        behind_proxy: as for `middleware.visitor`.
-    """
+def limit_each_visitor(queue: EventQueue) -> None:
+    """Have a queue turn away who has `MOST_OPEN` open questions, or that many answers not fetched."""
 
     def check(session: str, scope: Scope) -> str | None:
-        full = queue.unread(session) >= MOST_OPEN or takes_too_much(queue, scope, behind_proxy)
+        full = queue.unread(session) >= MOST_OPEN or takes_too_much(queue, scope)
         return text.TOO_MANY if full else None
 
     queue.before_each(check)
 
 
-def takes_too_much(queue: EventQueue, scope: Scope, behind_proxy: bool) -> bool:
+def takes_too_much(queue: EventQueue, scope: Scope) -> bool:
     """Say whether whom a request comes from has `MOST_OPEN` open questions."""
-    address = visitor(scope, behind_proxy)
-    return sum(visitor(each, behind_proxy) == address for each in queue.open()) >= MOST_OPEN
+    address = visitor(scope)
+    return sum(visitor(each) == address for each in queue.open()) >= MOST_OPEN
 
 
 def finish(queue: EventQueue) -> None:

@@ -36,14 +36,14 @@ def finished(work):
         return pool.submit(asyncio.run, work).result()
 
 
-def ask(method, path, a_minute=0, behind_proxy=False, rate=None, metrics=None, app=echo, **options):
+def ask(method, path, a_minute=0, on_space=False, rate=None, metrics=None, app=echo, **options):
     """One request through the middleware."""
     guarded = SecurityMiddleware(
         app,
         metrics=metrics or Metrics(),
         rate=rate or Rate(a_minute),
         most_bytes=MOST,
-        behind_proxy=behind_proxy,
+        on_space=on_space,
     )
 
     async def asked():
@@ -90,7 +90,7 @@ def test_what_it_needs_is_let_through_with_headers(path):
     assert "http" not in policy
     assert "camera=(self)" in answer.headers["permissions-policy"]
     assert answer.headers["x-content-type-options"] == "nosniff"
-    assert "huggingface.co" in ask("GET", path, behind_proxy=True).headers["content-security-policy"]
+    assert "huggingface.co" in ask("GET", path, on_space=True).headers["content-security-policy"]
 
 
 def test_refusals_have_the_headers_too():
@@ -148,16 +148,15 @@ def test_no_address_is_kept_and_not_all_of_many(monkeypatch):
     assert Rate(5)._hash("x") != rate._hash("x")
 
 
-def test_behind_a_proxy_the_last_address_counts():
+def test_a_visitor_is_who_the_scope_says_and_no_header():
     scope = {"client": ("10.1.1.1", 5), "headers": [(b"x-forwarded-for", b"made-up, 1.2.3.4")]}
-    assert visitor(scope, behind_proxy=True) == "1.2.3.4"
-    assert visitor(scope, behind_proxy=False) == "10.1.1.1"
-    assert visitor({"client": None, "headers": []}, behind_proxy=True) == ""
+    assert visitor(scope) == "10.1.1.1"
+    assert visitor({"client": None, "headers": []}) == ""
 
 
 def test_the_log_has_one_line_and_nothing_of_the_visitor(capsys):
     metrics = Metrics()
-    guarded = SecurityMiddleware(echo, metrics=metrics, rate=Rate(0), most_bytes=MOST, behind_proxy=False)
+    guarded = SecurityMiddleware(echo, metrics=metrics, rate=Rate(0), most_bytes=MOST, on_space=False)
     logged = LogMiddleware(guarded, metrics)
 
     async def asked():
