@@ -85,7 +85,7 @@ class Tiles:
         weights = {FULL: stored["first"], TILE: stored["strongest"]}
         tiles = cls(stored["low"], stored["high"], stored["tile"], Combination(weights, stored["bias"]))
         if not 0 <= tiles.low < tiles.high <= 1 >= tiles.tile > 0:
-            raise CascadeError(f"the second look {dict(stored)} is out of order")
+            raise CascadeError(f"the tiles {dict(stored)} are out of order")
         return tiles
 
 

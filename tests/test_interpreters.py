@@ -26,7 +26,7 @@ EVERY = 30
 CLOSE, FAR = 0.02, 0.03
 """XNNPACK rounds otherwise than the plain kernels, the only ones that tflite-runtime has for int8. Of 1694
 wild photos its answers were more than 0.02 away in 1.5 %, more than 0.1 in three, where rounding decides
-whether there is a second look; is_cat was the same for all, and 0.5 % had another label. LiteRT's own plain
+whether there are zooms; is_cat was the same for all, and 0.5 % had another label. LiteRT's own plain
 kernels are held to CLOSE for every photo that is asked about."""
 
 

@@ -324,7 +324,7 @@ def misses(what: str, rate: tuple[str, str, str]) -> str:
 
 
 def takes(what: str, rate: tuple[str, str, str]) -> str:
-    """Return how many photos of a kind are taken for cats; the rate is of 100, with its interval."""
+    """Return how many photos of a kind are called cats; the rate is of 100, with its interval."""
     return f"{what}: it takes {rate[0]} of 100 for cats ({rate[1]} to {rate[2]})."
 
 
