@@ -39,7 +39,16 @@ export async function createWasmLib(library, script) {
     instance(new URL(wasm, here), imports).then((made) => ready(made.instance, made.module), fail);
     return {};
   };
-  return new library(await Promise.race([start({ instantiateWasm }), failed]));
+  return new library(await Promise.race([start({ instantiateWasm, printErr }), failed]));
+}
+
+/**
+ * Pass on what LiteRT writes that is more than a report of what it does.
+ *
+ * @param {string} text
+ */
+function printErr(text) {
+  if (!/^(INFO|VERBOSE):/.test(text)) console.warn(text);
 }
 
 /**

@@ -1,0 +1,187 @@
+"""Writes the app as a folder of static files: `python -m deploy.static OUT [--bundle FOLDER]`.
+
+Any static host can serve the folder, under any path: one photo, several photos, the camera and what is known
+of the model, all in the visitor's browser. After the first visit it works without a network. Needs the engine
+that `python -m web.build` makes. A folder that this wrote before is replaced; any other that holds something
+is refused.
+"""
+
+import argparse
+import gzip
+import hashlib
+import io
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from cat_model.bundle import MANIFEST, Bundle, BundleError
+from cat_model.settings import SHIPPED_BUNDLE
+from web.build import BUILT, COMPRESSED, ENGINE
+
+ROOT = Path(__file__).parents[1]
+PAGE = Path(__file__).parent / "site"
+SERVICE_WORKER = "service-worker.js"
+MARK = "site.webmanifest"
+"""A folder that holds this file, and so was written here, may be replaced."""
+EXAMPLES = ("astronaut.jpg", "chelsea.jpg", "coffee.jpg")
+FIRST = (
+    "index.html",
+    "site.css",
+    "site.js",
+    "live.js",
+    "looks.js",
+    "worker.js",
+    ENGINE,
+    MARK,
+    "icon-192.png",
+)
+"""What the first visit keeps at once."""
+LAST = (*(f"examples/{name}" for name in EXAMPLES), "icon-512.png", "CREDITS.md", "LICENSE.txt")
+"""What it keeps when the model is there. The model and LiteRT are kept when they are loaded, for one of two
+builds of LiteRT is never needed."""
+ICONS = (192, 512)
+BLUE = (11, 87, 164)
+
+
+class StaticError(Exception):
+    """The site cannot be written; the message says why."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the site; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m deploy.static", description="Write the app as static files for any host."
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="the folder to write")
+    parser.add_argument("--bundle", type=Path, default=SHIPPED_BUNDLE, help="the model (the shipped one)")
+    given = parser.parse_args(arguments)
+    try:
+        files = site(given.bundle)
+        write(given.out, files)
+    except (StaticError, BundleError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{len(files)} files, {sum(map(len, files.values())):,} bytes, in {given.out}")
+    return 0
+
+
+def site(bundle: Path = SHIPPED_BUNDLE, built: Path = BUILT) -> dict[str, bytes]:
+    """Return the files of the site by their paths.
+
+    Args:
+        bundle: folder of the model.
+        built: folder of the engine.
+
+    Raises:
+        StaticError: the engine is not built.
+        BundleError: the bundle cannot be used.
+    """
+    if not (built / ENGINE).exists():
+        raise StaticError(f"There is no engine in {built}: run `python -m web.build` first.")
+    sources = [path for path in (*PAGE.iterdir(), *built.iterdir()) if not path.name.endswith(".d.ts")]
+    files = {path.name: path.read_bytes() for path in sources}
+    files |= _bundle_files(Bundle.read(bundle))
+    files |= {f"examples/{name}": (ROOT / "examples" / name).read_bytes() for name in EXAMPLES}
+    files |= {f"icon-{side}.png": icon(side) for side in ICONS}
+    files["CREDITS.md"] = (ROOT / "examples" / "CREDITS.md").read_bytes()
+    files["LICENSE.txt"] = (ROOT / "LICENSE").read_bytes()
+    files[MARK] = _web_manifest()
+    files[SERVICE_WORKER] = _service_worker(files)
+    return files
+
+
+def write(out: Path, files: Mapping[str, bytes]) -> None:
+    """Write files into a folder, in place of an earlier site.
+
+    Raises:
+        StaticError: the folder holds something else.
+        OSError: it cannot be written; an earlier site is untouched.
+    """
+    if out.exists() and not (out.is_dir() and ((out / MARK).exists() or not any(out.iterdir()))):
+        raise StaticError(f"{out} holds something else; it is left as it is.")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as work:
+        made = Path(work) / "made"
+        for name, content in files.items():
+            path = made / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        if out.exists():
+            out.rename(Path(work) / "old")
+        made.rename(out)
+
+
+def _bundle_files(bundle: Bundle) -> dict[str, bytes]:
+    """Return the model, compressed and under a name of its own, and the manifest that names it."""
+    name = f"model.{bundle.manifest['model']['sha256'][:16]}.tflite{COMPRESSED}"
+    manifest = {**bundle.manifest, "model": {**bundle.manifest["model"], "file": name}}
+    return {
+        name: gzip.compress(bundle.model, 9, mtime=0),
+        MANIFEST: json.dumps(manifest, separators=(",", ":")).encode(),
+    }
+
+
+def _web_manifest() -> bytes:
+    described = {
+        "name": "Are you a cat?",
+        "short_name": "Cat?",
+        "description": "Shows whether a photo shows a cat. Photos stay on your device.",
+        "start_url": "./",
+        "scope": "./",
+        "display": "standalone",
+        "background_color": "#ffffff",
+        "theme_color": "#0b57a4",
+        "icons": [
+            {
+                "src": f"icon-{side}.png",
+                "sizes": f"{side}x{side}",
+                "type": "image/png",
+                "purpose": "any maskable",
+            }
+            for side in ICONS
+        ],
+    }
+    return json.dumps(described, indent=1).encode()
+
+
+def _service_worker(files: Mapping[str, bytes]) -> bytes:
+    """Return the service worker, with the site's files and their hashes put in."""
+    hashes = {name: hashlib.sha256(content).hexdigest()[:16] for name, content in sorted(files.items())}
+    del hashes[SERVICE_WORKER]  # the browser keeps that one by itself
+    text = files[SERVICE_WORKER].decode("utf-8")
+    for placeholder, value in {
+        """'{"put in by":"deploy.static"}'""": hashes,
+        """'["first, put in by deploy.static"]'""": FIRST,
+        """'["last, put in by deploy.static"]'""": LAST,
+    }.items():
+        if text.count(placeholder) != 1:
+            raise StaticError(f"{SERVICE_WORKER} has no place for its files.")
+        text = text.replace(placeholder, f"'{json.dumps(value)}'")
+    return text.encode()
+
+
+def icon(side: int) -> bytes:
+    """Return a PNG of a cat's head, so many pixels a side."""
+    drawn = Image.new("RGB", (4 * side, 4 * side), BLUE)
+    pen, unit = ImageDraw.Draw(drawn), side / 25
+
+    def at(*places: float) -> list[float]:
+        return [place * unit for place in places]
+
+    for points in ((27, 30, 30, 52, 48, 38), (73, 30, 70, 52, 52, 38)):
+        pen.polygon(at(*points), "white")
+    pen.ellipse(at(27, 36, 73, 76), "white")
+    for left in (39, 56):
+        pen.ellipse(at(left, 50, left + 5, 57), BLUE)
+    pen.polygon(at(47, 61, 53, 61, 50, 65), BLUE)
+    file = io.BytesIO()
+    drawn.resize((side, side), Image.Resampling.LANCZOS).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""The site without a server, in a real browser: under a sub-path of a host that only sends files."""
+
+import io
+import shutil
+import threading
+import time
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from PIL import Image
+
+import cat_model
+from benchmarks.browser import BUILT, ENGINE
+from deploy import static
+from tests.app.conftest import QUIET
+
+MOST_BYTES = 7_000_000
+FAKE_CAMERA = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+
+
+class Host:
+    """A static host: its address, the bytes it sent and what was asked for."""
+
+    def __init__(self, folder):
+        self.folder, self.asked, self.sent = folder, [], 0
+        host = self
+
+        class Handler(SimpleHTTPRequestHandler):
+            def do_GET(self):
+                host.asked.append(self.path)
+                super().do_GET()
+
+            def copyfile(self, source, outputfile):
+                content = source.read()
+                host.sent += len(content)
+                outputfile.write(content)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder))
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.origin = f"http://127.0.0.1:{self.server.server_port}"
+        self.address = f"{self.origin}/some/path/"
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    if not (BUILT / ENGINE).exists():
+        pytest.skip("The engine for browsers is not built: run `python -m web.build`.")
+    root = tmp_path_factory.mktemp("host")
+    static.write(root / "some" / "path", static.site())
+    return root
+
+
+@pytest.fixture
+def host(folder):
+    started = Host(folder)
+    yield started
+    started.stop()
+
+
+@contextmanager
+def visited(browser, host, script="", **options):
+    """Open the site in a context of its own; everything that goes wrong in it ends the test."""
+    context = browser.new_context(**options)
+    page = context.new_page()
+    wrong = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    page.on("request", lambda asked: None if own(asked.url, host) else wrong.append(asked.url))
+    page.add_init_script(script)
+    page.goto(host.address)
+    page.get_by_text("The model is here").wait_for()
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def own(url, host):
+    return url.startswith((host.address, "blob:", "data:"))
+
+
+def test_a_photo_is_answered_as_python_answers_it(browser, host, examples):
+    with visited(browser, host) as page:
+        page.set_input_files("#photo-file", examples / "chelsea.jpg")
+        page.get_by_text("Yes, I see a cat").wait_for()
+        page.locator("#photo-canvas").wait_for()
+        page.set_input_files("#photo-file", examples / "coffee.jpg")
+        page.get_by_text("No cat here").wait_for()
+        percent = round(100 * cat_model.load().predict(examples / "coffee.jpg").probability)
+        assert page.locator("#photo-verdict .detail").inner_text().startswith(f"{percent} %")
+
+
+def test_a_file_that_is_no_photo_gets_a_sentence(browser, host, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no photo")
+    with visited(browser, host) as page:
+        page.set_input_files("#photo-file", broken)
+        page.get_by_text("cannot read this file as a photo").wait_for()
+
+
+def test_the_first_visit_is_small_and_the_second_one_downloads_nothing(browser, host, examples):
+    with visited(browser, host) as page:
+        page.get_by_role("button", name="a cat", exact=True).click()
+        page.get_by_text("Yes, I see a cat").wait_for()
+        first = host.sent
+        assert first <= MOST_BYTES
+        page.reload()
+        page.get_by_text("The model is here").wait_for()
+        page.get_by_role("button", name="a cat", exact=True).click()
+        page.get_by_text("Yes, I see a cat").wait_for()
+        assert host.sent - first <= 250_000  # the rest of the examples; no model, no engine
+        before = host.sent
+        page.reload()
+        page.get_by_text("The model is here").wait_for()
+        assert host.sent - before <= 10_000  # the browser asks whether the service worker has changed
+
+
+def test_it_works_when_the_host_is_gone(browser, folder, examples):
+    host = Host(folder)
+    with visited(browser, host) as page:
+        host.stop()
+        page.reload()
+        page.get_by_text("The model is here").wait_for()
+        page.set_input_files("#photo-file", examples / "chelsea.jpg")
+        page.get_by_text("Yes, I see a cat").wait_for()
+        page.get_by_role("tab", name="About").click()
+        page.locator("#figures tr").first.wait_for()
+
+
+def test_no_photo_is_kept_anywhere(browser, host, examples):
+    with visited(browser, host) as page:
+        page.set_input_files("#photo-file", examples / "coffee.jpg")
+        page.get_by_text("No cat here").wait_for()
+        kept = page.evaluate(
+            "async () => (await Promise.all((await caches.keys()).map(async name =>"
+            " (await (await caches.open(name)).keys()).map(({ url }) => url)))).flat()"
+        )
+        paths = {url.removeprefix(host.address).partition("?")[0] for url in kept}
+        assert paths <= set(static.site())
+        stored = "[localStorage.length, sessionStorage.length, document.cookie]"
+        assert page.evaluate(stored) == [0, 0, ""]
+        databases = page.evaluate("indexedDB.databases().then(all => all.length)")
+        assert databases == 0
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "Object.defineProperty(navigator, 'serviceWorker', "
+        "{ get() { throw new DOMException('', 'SecurityError') } })",
+        "navigator.serviceWorker.register = () => Promise.reject(new DOMException('', 'SecurityError'))",
+    ],
+    ids=["frame", "private"],
+)
+def test_without_a_service_worker_it_goes_on(browser, host, examples, script):
+    with visited(browser, host, script) as page:
+        page.set_input_files("#photo-file", examples / "chelsea.jpg")
+        page.get_by_text("Yes, I see a cat").wait_for()
+
+
+def test_several_photos_get_tiles_and_a_list(browser, host, examples):
+    with visited(browser, host) as page:
+        page.get_by_role("tab", name="Several photos").click()
+        page.set_input_files("#several-files", sorted(examples.glob("*.jpg")))
+        page.get_by_text("1 of 3 show a cat.").wait_for()
+        assert page.locator("#tiles li").count() == 3
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="Save the list").click()
+        lines = saved.value.path().read_text("utf-8").splitlines()
+        assert lines[0] == '"file","label","probability"'
+        assert len(lines) == 4
+
+
+def test_feedback_is_a_file_without_the_photo(browser, host, examples):
+    with visited(browser, host) as page:
+        page.set_input_files("#photo-file", examples / "chelsea.jpg")
+        page.get_by_text("Yes, I see a cat").wait_for()
+        with page.expect_download() as saved:
+            page.get_by_role("button", name="Right", exact=True).click()
+        text = saved.value.path().read_text("utf-8")
+        assert '"answer": "right"' in text
+        assert len(text) < 500
+
+
+@pytest.fixture
+def camera(playwright, chromium, examples, tmp_path):
+    """A browser whose camera shows the cat."""
+    file = io.BytesIO()
+    with Image.open(examples / "chelsea.jpg") as photo:
+        photo.convert("RGB").resize((640, 480)).save(file, "JPEG", quality=92)
+    film = tmp_path / "cat.mjpeg"
+    film.write_bytes(file.getvalue() * 30)
+    arguments = [*QUIET, *FAKE_CAMERA, f"--use-file-for-fake-video-capture={film}"]
+    launched = playwright.chromium.launch(executable_path=chromium, args=arguments)
+    yield launched
+    launched.close()
+
+
+def test_the_camera_is_answered_and_nothing_is_asked_of_the_network(camera, host):
+    with visited(camera, host, permissions=["camera"]) as page:
+        page.get_by_role("tab", name="Live").click()
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.get_by_role("button", name="Start the camera").click()
+        page.locator("#live-verdict").get_by_text("Yes, I see a cat").wait_for()
+        page.get_by_text("looks a second").wait_for()
+        host.stop()
+        before = page.locator("#rate").inner_text()
+        time.sleep(1.5)
+        assert "looks a second" in before
+        assert page.evaluate("video.muted && video.playsInline && document.contains(video)")
+        assert asked == []
+        page.evaluate("video.srcObject.getTracks()[0].dispatchEvent(new Event('ended'))")
+        page.get_by_text("The camera has stopped").wait_for()
+        page.get_by_role("button", name="Start the camera").wait_for()
+
+
+def test_a_camera_that_is_denied_gets_a_sentence(browser, host):
+    script = (
+        "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'))"
+    )
+    with visited(browser, host, script) as page:
+        page.get_by_role("tab", name="Live").click()
+        page.get_by_role("button", name="Start the camera").click()
+        page.get_by_text("You can allow it beside the page's address").wait_for()
+
+
+def test_the_tabs_follow_the_arrow_keys(browser, host):
+    with visited(browser, host) as page:
+        page.get_by_role("tab", name="Photo", exact=True).focus()
+        page.keyboard.press("ArrowRight")
+        assert page.get_by_role("tab", name="Several photos").get_attribute("aria-selected") == "true"
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowLeft")
+        assert page.locator("#about").is_visible()
+
+
+def test_where_the_model_cannot_run_the_page_says_so(browser, folder, tmp_path):
+    root = tmp_path / "host"
+    shutil.copytree(folder, root)
+    (root / "some" / "path" / "worker.js").write_text("throw new Error('broken');")
+    host = Host(root)
+    context = browser.new_context(service_workers="block")
+    page = context.new_page()
+    page.goto(host.address)
+    page.get_by_text("I cannot look at photos here").wait_for()
+    context.close()
+    host.stop()
