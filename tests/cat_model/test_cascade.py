@@ -209,7 +209,7 @@ def test_tiles_are_read_and_those_out_of_order_are_refused(predictor, tmp_path):
     assert Bundle.read(folder).plan is None
     for wrong in ({"low": 0.95}, {"high": 1.5}, {"tile": 0.0}, {"tile": 1.5}):
         write(tiles | wrong)
-        with pytest.raises(BundleError, match="the tiles .* are out of order"):
+        with pytest.raises(BundleError, match=r"the tiles .* are out of order"):
             Bundle.read(folder)
     write({"low": 0.1})
     with pytest.raises(BundleError):
