@@ -30,6 +30,7 @@ from typing import Any, Self
 import gradio as gr
 from gradio import route_utils
 from gradio.blocks import BlocksConfig
+from gradio.context import LocalContext
 from gradio.data_classes import ImageData
 from pydantic import ConfigDict, Field, ValidationError
 from starlette.requests import Request
@@ -200,6 +201,27 @@ def called_by(blocks: gr.Blocks, elem_id: str, event: str) -> list[int]:
         for number, fn in blocks.fns.items()
         if fn.fn and any(owner in owners and name == event for owner, name in fn.targets)
     ]
+
+
+def called_after(blocks: gr.Blocks, numbers: list[int]) -> list[int]:
+    """Return the numbers of the Python functions that follow the success of others."""
+    return [
+        number
+        for number, fn in blocks.fns.items()
+        if fn.fn and fn.trigger_after in numbers and fn.trigger_only_on_success
+    ]
+
+
+def value_now(state: gr.State, request: gr.Request) -> Any:  # noqa: ANN401 - whatever the state holds
+    """Return what a visitor's state holds now, which may be newer than what a function was given.
+
+    Args:
+        state: the component.
+        request: what the function was asked by.
+    """
+    blocks = LocalContext.blocks.get()
+    assert blocks is not None, "Only a function of the page knows its page."
+    return blocks.state_holder[str(request.session_hash)][state._id]
 
 
 def forget_uploads(blocks: gr.Blocks) -> None:

@@ -111,8 +111,9 @@ def chromium() -> str:
 
 @pytest.fixture(scope="session")
 def playwright():
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=30_000)  # as long as Playwright waits elsewhere: the machine may be busy
     with sync_playwright() as started:
         yield started
 

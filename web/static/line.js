@@ -1,10 +1,11 @@
 // What goes between the page and its server: photos are made smaller before they are sent, places in the queue are
 // told, and when the line is cut or the server starts again the photo is still here, with a button to try again.
 // Called once the page is there, with what Python knows: { before: { one, many }, atOnce, momentMs, side, quality,
-// uploadBytes, words, and numbers of functions: model, answers, examples }. What it relies on in Gradio's page stands
+// uploadBytes, words, and numbers of functions: model, answers, searches, examples }. What it relies on in Gradio's page stands
 // in web/gradio_compat.py.
 (options) => {
     const { words } = options, STASH = "are-you-a-cat", SILENCE_MS = 45000, STASH_CHARACTERS = 4e6;
+    const UNCHANGED = { __type__: "update" };
     const send = window.fetch.bind(window);
     const config = window.gradio_config;
     const json = (value, status = 200) =>
@@ -194,11 +195,16 @@
         return json([]); // for Gradio nothing was chosen: it says nothing of it in its own words
     };
 
-    // Questions that were put and not answered: { fn, rank: how many wait before it, or null }, by their ids.
-    // Those whose ids begin with "cut-" never reached the server.
+    // Questions that were put and not answered: { fn, about: the photo of that time, rank: how many wait before
+    // it, or null }, by their ids. Those whose ids begin with "cut-" never reached the server.
     const open = new Map();
     let live = null, cuts = 0;
     const told = fn => config.dependencies.some(each => each.trigger_after == fn && each.trigger_only_on_failure);
+    // A search that ends when the next photo is here is no answer for that one.
+    const stale = ({ msg, event_id: id, success }) => {
+        const { fn, about } = open.get(id) ?? {};
+        return msg == "process_completed" && success && options.searches.includes(fn) && about !== kept;
+    };
     const failed = id => {
         const { fn } = open.get(id) ?? {};
         open.delete(id);
@@ -206,7 +212,7 @@
         return { msg: "process_completed", event_id: id, success: false, output };
     };
     const ask = async (address, request) => {
-        const { fn_index: fn } = JSON.parse(request.body);
+        const { fn_index: fn } = JSON.parse(request.body), about = kept;
         if (doubted && options.answers.includes(fn) && kept?.example !== undefined && await server() == "another") {
             await startAnew();
             return new Promise(() => {});
@@ -215,7 +221,7 @@
         try {
             answer = await send(address, request);
             if (answer.ok) {
-                open.set((await answer.clone().json()).event_id, { fn, rank: null });
+                open.set((await answer.clone().json()).event_id, { fn, about, rank: null });
                 return answer;
             }
         } catch {
@@ -223,7 +229,7 @@
         }
         if (answer && !told(fn)) return answer;
         const id = `cut-${++cuts}`;
-        open.set(id, { fn, rank: null });
+        open.set(id, { fn, about, rank: null });
         live?.(failed(id));
         return json({ event_id: id });
     };
@@ -258,6 +264,7 @@
                     for (const part of parts) {
                         const message = JSON.parse(part.replace(/^data: ?/, ""));
                         if (message.msg == "unexpected_error") throw new Error(message.message);
+                        if (stale(message)) message.output.data = message.output.data.map(() => UNCHANGED);
                         heard(message);
                         write(message);
                         ended ||= message.msg == "close_stream";

@@ -14,7 +14,7 @@ from cat_model.feedback.delivery import open_outbox
 from cat_model.monitoring.traffic import Traffic
 from cat_model.photo import Limits
 from web import text
-from web.gradio_compat import LightBlocks, called_by, functions
+from web.gradio_compat import LightBlocks, called_after, called_by, functions
 from web.server import api
 from web.server.app import Site
 from web.server.metrics import Metrics
@@ -89,11 +89,13 @@ def create_app(settings: ServerSettings) -> Site:
     at_once = AT_ONCE * settings.model.workers
     blocks.queue(max_size=settings.queue, default_concurrency_limit=at_once, api_open=False)
     cost.measure_soon()
+    answers = called_by(blocks, "photo", "change")
     options = {
         "atOnce": at_once,
         "uploadBytes": settings.upload_mb * 1_000_000,
         "model": functions(blocks, MODEL),
-        "answers": called_by(blocks, "photo", "change"),
+        "answers": answers,
+        "searches": called_by(blocks, "thorough", "input") + called_after(blocks, answers),
         "examples": called_by(blocks, "examples", "click"),
     }
     return Site(blocks, predictor, metrics, lambda: delivery.status, script(options))

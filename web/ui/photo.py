@@ -9,7 +9,7 @@ import gradio as gr
 
 from cat_model import Explanation, PhotoError
 from web import text
-from web.gradio_compat import PhotoBox
+from web.gradio_compat import PhotoBox, value_now
 from web.server.queue import MODEL
 from web.server.reload import ReloadingPredictor
 from web.ui import explanation
@@ -97,8 +97,13 @@ class PhotoTab:
         def answer(photo: str | bytes | None, wanted: bool) -> Updates:
             return self.answer_photo(predictor, photo, wanted)
 
-        def answer_again(photo: str | bytes | None, wanted: bool, about: Shown | None) -> Updates:
-            return self.search(predictor, photo, wanted, about)
+        def answer_again(
+            photo: str | bytes | None, wanted: bool, about: Shown | None, request: gr.Request
+        ) -> Updates:
+            updates = self.search(predictor, photo, wanted, about)
+            # Meanwhile the next photo may have been answered: what is said then must be about that one.
+            now = value_now(self.row.shown, request)
+            return updates if now is about else self._unchanged
 
         def look_closer(about: Shown | None) -> Iterator[Updates]:
             yield from self.look_closer(predictor, about)
@@ -142,7 +147,9 @@ class PhotoTab:
         answered.failure(None, None, None, js="() => catLine.failed()", **PRIVATE)
         # The quick answer is there at once; the search mends it when it ends.
         given = [self.photo, self.thorough, self.row.shown]
-        searched = answered.success(answer_again, given, self.components, concurrency_id=MODEL, **PRIVATE)
+        searched = answered.success(
+            answer_again, given, self.components, trigger_mode="always_last", concurrency_id=MODEL, **PRIVATE
+        )
         ready = text.as_json([ON] * len(self.row.inputs))
         searched.failure(None, None, self.row.inputs, js=f"() => {ready}", **PRIVATE)
         self.thorough.input(
@@ -177,9 +184,8 @@ class PhotoTab:
         self, predictor: ReloadingPredictor, photo: str | bytes | None, wanted: bool, about: Shown | None
     ) -> Updates:
         """Answer the photo now on the page by the thorough search, or quickly again without it."""
-        unchanged = {self.answer: gr.skip()}
         if photo is None or about is None or wanted == about.thorough:
-            return unchanged
+            return self._unchanged
         try:
             with predictor.room:
                 model = predictor.predictor
@@ -201,6 +207,10 @@ class PhotoTab:
                 yield self.why.finished(step) if isinstance(step, Explanation) else self.why.busy(step)
         except PhotoError as error:
             yield self.why.finished(None, str(error))
+
+    @property
+    def _unchanged(self) -> Updates:
+        return {self.answer: gr.skip()}
 
     def _answer(self, explained: Explanation, about: Shown, *, ready: bool = True) -> Updates:
         return {
