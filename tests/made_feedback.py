@@ -10,8 +10,8 @@ from cat_model.verdict import Verdict
 VERDICT = Verdict(0.12345678, False, False, "not a cat", "model-7")
 
 
-def flag(secret="aaaabbbbccccdddd", says_cat=True, **more) -> Feedback:
-    """A flag of a made-up verdict; the fields of Feedback may be given by name."""
+def made_feedback(secret="aaaabbbbccccdddd", says_cat=True, **more) -> Feedback:
+    """Feedback about a made-up verdict; the fields of Feedback may be given by name."""
     return replace(Feedback(VERDICT, "f" * 64, says_cat, secret), **more)
 
 

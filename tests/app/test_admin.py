@@ -12,7 +12,7 @@ from cat_model.feedback.delivery import open_outbox
 from cat_model.monitoring.traffic import BLOCK, Aggregate, Traffic
 from cat_model.settings import Settings
 from tests.app.conftest import running
-from tests.made_feedback import flag
+from tests.made_feedback import made_feedback
 from web.ui.admin import ATTEMPTS, PAUSE_S, AdminPanel
 
 PASSWORD = "a good password: čau"
@@ -33,7 +33,7 @@ def panel(place, seed=1, shift=0.0, now=lambda: 0.0):
     for _ in range(5):
         traffic.saw(rng.random(BLOCK), rng.random((BLOCK, 16)) + shift)
     outbox, delivery = open_outbox(Settings(feedback_dir=place / "feedback", s3_bucket="cats"))
-    outbox.add(flag())
+    outbox.add(made_feedback())
     return AdminPanel(PASSWORD, place, lambda: traffic.blocks, delivery, clock=now)
 
 

@@ -19,7 +19,7 @@ from cat_model.feedback.stores import S3Store, StoreError
 from cat_model.settings import Settings
 from tests.cat_model.conftest import BUCKET
 from tests.conftest import ROOT
-from tests.made_feedback import flag, numbers
+from tests.made_feedback import made_feedback, numbers
 
 
 class Memory:
@@ -65,11 +65,11 @@ def memory():
 
 
 def give(outbox, number=0, photo=True):
-    """Store a flag, with a photo of its own; return its record, photo and receipt code."""
+    """Store feedback, with a photo of its own; return its record, photo and receipt code."""
     secret = new_secret()
     picture = Image.effect_noise((200, 150), 60 + number) if photo else None
     record = outbox.add(
-        flag(secret, consent=PHOTO if photo else NUMBERS, photo=picture, embedding=numbers(number))
+        made_feedback(secret, consent=PHOTO if photo else NUMBERS, photo=picture, embedding=numbers(number))
     )
     return record, outbox.read(record.id).photo, receipt(record, secret)
 
@@ -333,7 +333,7 @@ from cat_model.atomic import write_durably
 from cat_model.feedback.outbox import Outbox
 from cat_model.feedback.record import FeedbackError, pack, receipt
 from cat_model.feedback.stores import FolderStore
-from tests.made_feedback import flag
+from tests.made_feedback import made_feedback
 from PIL import Image
 
 class Folder(FolderStore):
@@ -348,7 +348,7 @@ def life(place, told):
     delivery = Delivery(outbox, [Folder(place / "store")])
     codes = []
     for secret in ("aaaabbbbccccdddd", "ddddccccbbbbaaaa"):
-        each = flag(secret, consent="photo", photo=Image.new("RGB", (9, 9)))
+        each = made_feedback(secret, consent="photo", photo=Image.new("RGB", (9, 9)))
         try:
             record = outbox.add(each)
         except FeedbackError:

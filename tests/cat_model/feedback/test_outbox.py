@@ -15,7 +15,7 @@ from cat_model.atomic import write_durably
 from cat_model.feedback import outbox as outbox_module
 from cat_model.feedback.outbox import Bounds, Outbox
 from cat_model.feedback.record import PHOTO, FeedbackError, new_secret, receipt
-from tests.made_feedback import flag
+from tests.made_feedback import made_feedback
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def photo():
 
 
 def with_photo(secret, photo):
-    return flag(secret, consent=PHOTO, photo=photo)
+    return made_feedback(secret, consent=PHOTO, photo=photo)
 
 
 def stored(outbox):
@@ -58,12 +58,12 @@ def test_a_record_lies_under_its_id_and_its_photo_under_its_hash(outbox, photo):
     assert outbox.read(record.id).record == record
 
 
-def test_the_same_flag_twice_is_one_record(outbox, photo):
+def test_the_same_feedback_twice_is_one_record(outbox, photo):
     assert outbox.add(with_photo("t1", photo)) == outbox.add(with_photo("t1", photo))
     assert len(stored(outbox)) == 2
 
 
-def test_a_flag_that_is_delivered_already_is_not_stored_again(delivering, photo):
+def test_feedback_that_is_delivered_already_is_not_stored_again(delivering, photo):
     record = delivering.add(with_photo("t1", photo))
     delivering.delivered(record)
     delivering.add(with_photo("t1", photo))
@@ -85,7 +85,7 @@ def test_many_people_at_once_lose_nothing(outbox, photo):
 
 def refusal(outbox, **more):
     with pytest.raises(FeedbackError) as caught:
-        outbox.add(flag("new", **more))
+        outbox.add(made_feedback("new", **more))
     assert str(caught.value).startswith("Your answer could not be saved: ")
     assert str(caught.value).endswith(".")
     return str(caught.value)
@@ -161,7 +161,7 @@ def test_all_is_flushed_before_it_gets_its_name_and_the_names_after(tmp_path, mo
         pytest.skip("This system has no /proc to tell which file a descriptor is.")
     monkeypatch.setattr(os, "fsync", flushed)
     monkeypatch.setattr(os, "replace", renamed)
-    record = Outbox(tmp_path / "feedback").add(flag("t1"))
+    record = Outbox(tmp_path / "feedback").add(made_feedback("t1"))
     # The names of the two new folders, then the content, then its name.
     name = f"feedback/records/{record.id}.json"
     assert events == [".", "feedback", "file", f"name {name}", "feedback/records"]
@@ -175,9 +175,9 @@ def test_what_is_stored_is_for_the_owners_eyes(outbox, photo):
 
 
 def given(outbox, photo=None):
-    """Store a flag; return its record and its receipt code."""
+    """Store feedback; return its record and its receipt code."""
     secret = new_secret()
-    record = outbox.add(with_photo(secret, photo) if photo else flag(secret))
+    record = outbox.add(with_photo(secret, photo) if photo else made_feedback(secret))
     return record, receipt(record, secret)
 
 
@@ -237,10 +237,10 @@ def test_strangers_cannot_fill_the_disk_with_codes(delivering, monkeypatch):
 
 def test_a_click_that_comes_after_the_undo_stores_nothing(delivering):
     secret = new_secret()
-    record = delivering.add(flag(secret))
+    record = delivering.add(made_feedback(secret))
     delivering.undo(receipt(record, secret))
     with pytest.raises(FeedbackError, match="was deleted"):
-        delivering.add(flag(secret))
+        delivering.add(made_feedback(secret))
     assert delivering.pending() == []
 
 

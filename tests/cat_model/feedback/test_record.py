@@ -26,7 +26,7 @@ from cat_model.feedback.record import (
 )
 from cat_model.photo import decode
 from tests.image_files import encoded
-from tests.made_feedback import flag, numbers
+from tests.made_feedback import made_feedback, numbers
 
 SECRETS = (b"SECRET", b"Exif", b"GPS", b"http://ns.adobe.com", b"xpacket", b"ICC_PROFILE", b"JFXX")
 
@@ -41,7 +41,7 @@ def opened(content):
 
 
 def test_a_record_holds_what_the_person_saw_and_said():
-    record, photo = pack(flag("t1", comment="  my\n cat\u200b\x00 "))
+    record, photo = pack(made_feedback("t1", comment="  my\n cat\u200b\x00 "))
     kept = json.loads(record.to_json())
     hour = real_datetime.datetime.fromisoformat(kept.pop("hour"))
     assert (hour.minute, hour.second, hour.microsecond) == (0, 0, 0)
@@ -67,7 +67,7 @@ def test_a_record_holds_what_the_person_saw_and_said():
     [(ANSWER, False, False), (NUMBERS, True, False), (PHOTO, True, True), ("yes!", False, False)],
 )
 def test_no_more_is_kept_than_was_agreed_to_whatever_is_handed_over(photo, consent, has_numbers, has_photo):
-    record, kept = pack(flag(consent=consent, embedding=numbers(), photo=photo))
+    record, kept = pack(made_feedback(consent=consent, embedding=numbers(), photo=photo))
     assert (record.embedding is not None) == has_numbers
     assert (record.photo is not None) == (kept is not None) == has_photo
     if has_photo:
@@ -75,7 +75,7 @@ def test_no_more_is_kept_than_was_agreed_to_whatever_is_handed_over(photo, conse
 
 
 def test_the_numbers_come_back_as_they_were():
-    record, _ = pack(flag(consent=NUMBERS, embedding=numbers()))
+    record, _ = pack(made_feedback(consent=NUMBERS, embedding=numbers()))
     np.testing.assert_array_equal(Record.from_json(record.to_json()).numbers, numbers())
     assert len(record.to_json()) < 4_500
 
@@ -89,33 +89,33 @@ def test_the_hour_that_strikes_between_two_clicks_makes_no_second_record(monkeyp
             return cls(2026, 11, 23, next(hours), 59, 59, tzinfo=tz)
 
     monkeypatch.setattr(record, "datetime", Clock)
-    first, second = (pack(flag())[0] for _ in range(2))
+    first, second = (pack(made_feedback())[0] for _ in range(2))
     assert (first.hour, second.hour) == ("2026-11-23T09:00:00+00:00", "2026-11-23T10:00:00+00:00")
     assert first.id == second.id
 
 
 def test_whatever_differs_but_the_hour_makes_another_record(photo):
-    flags = [
-        flag(),
-        flag("another secret"),
-        flag(says_cat=False),
-        flag(comment="hello"),
-        flag(consent=NUMBERS),
-        flag(consent=NUMBERS, embedding=numbers()),
-        flag(consent=PHOTO, photo=photo),
-        flag(bundle_sha256="0" * 64),
+    given = [
+        made_feedback(),
+        made_feedback("another secret"),
+        made_feedback(says_cat=False),
+        made_feedback(comment="hello"),
+        made_feedback(consent=NUMBERS),
+        made_feedback(consent=NUMBERS, embedding=numbers()),
+        made_feedback(consent=PHOTO, photo=photo),
+        made_feedback(bundle_sha256="0" * 64),
     ]
-    assert len({pack(each)[0].id for each in flags}) == len(flags)
+    assert len({pack(each)[0].id for each in given}) == len(given)
 
 
 def test_the_longest_comment_is_kept_and_a_longer_one_refused():
-    assert pack(flag(comment="x" * COMMENT_LENGTH))[0].comment == "x" * COMMENT_LENGTH
+    assert pack(made_feedback(comment="x" * COMMENT_LENGTH))[0].comment == "x" * COMMENT_LENGTH
     with pytest.raises(FeedbackError, match="281 characters"):
-        pack(flag(comment="x" * (COMMENT_LENGTH + 1)))
+        pack(made_feedback(comment="x" * (COMMENT_LENGTH + 1)))
 
 
 def test_a_kept_photo_is_small_and_shows_the_same(photo):
-    kept = opened(pack(flag(consent=PHOTO, photo=photo))[1])
+    kept = opened(pack(made_feedback(consent=PHOTO, photo=photo))[1])
     assert (kept.format, kept.mode, kept.size) == ("JPEG", "RGB", (PHOTO_SIDE, PHOTO_SIDE * 600 // 900 + 1))
     assert PHOTO_SIDE == 640
     difference = np.asarray(kept, int) - np.asarray(photo.resize(kept.size), int)
@@ -125,12 +125,12 @@ def test_a_kept_photo_is_small_and_shows_the_same(photo):
 
 @pytest.mark.parametrize(("size", "expected"), [((30, 20), (30, 20)), ((100, 2000), (32, 640))])
 def test_small_and_narrow_photos_are_kept_in_their_proportions(size, expected):
-    assert opened(pack(flag(consent=PHOTO, photo=Image.new("RGB", size, "red")))[1]).size == expected
+    assert opened(pack(made_feedback(consent=PHOTO, photo=Image.new("RGB", size, "red")))[1]).size == expected
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "L", "P", "CMYK"])
 def test_a_photo_of_another_mode_is_kept_too(photo, mode):
-    assert opened(pack(flag(consent=PHOTO, photo=photo.convert(mode)))[1]).mode == "RGB"
+    assert opened(pack(made_feedback(consent=PHOTO, photo=photo.convert(mode)))[1]).mode == "RGB"
 
 
 def test_nothing_hidden_in_a_photo_is_kept(photo):
@@ -138,7 +138,7 @@ def test_nothing_hidden_in_a_photo_is_kept(photo):
     assert source.count(b"SECRET") == 6
     raw = Image.open(io.BytesIO(source))  # if a caller forgets to decode
     for each in (decode(source), raw):
-        record, content = pack(flag(consent=PHOTO, photo=each, embedding=numbers()))
+        record, content = pack(made_feedback(consent=PHOTO, photo=each, embedding=numbers()))
         for stored in (record.to_json(), content):
             assert not [secret for secret in SECRETS if secret in stored]
         assert content.startswith(b"\xff\xd8")
@@ -165,7 +165,7 @@ def laden(photo):
 
 def test_a_receipt_leads_to_its_record_and_proves_the_right_to_it():
     secret = new_secret()
-    record, _ = pack(flag(secret))
+    record, _ = pack(made_feedback(secret))
     code = receipt(record, secret)
     assert re.fullmatch(r"([0-9a-z]{4}-){7}[0-9a-z]{4}", code)
     for typed in (code, code.upper(), code.replace("-", " "), f" {code.replace('-', '')}\n"):
@@ -187,7 +187,7 @@ def test_secrets_are_long_and_never_the_same():
 
 
 def damaged(**changes):
-    return json.dumps({**json.loads(pack(flag())[0].to_json()), **changes}).encode()
+    return json.dumps({**json.loads(pack(made_feedback())[0].to_json()), **changes}).encode()
 
 
 @pytest.mark.parametrize(

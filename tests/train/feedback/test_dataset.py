@@ -11,7 +11,7 @@ from cat_model.feedback.record import PHOTO, new_secret, receipt
 from cat_model.feedback.stores import FolderStore, StoreError
 from cat_model.settings import Settings
 from tests.cat_model.feedback.test_delivery import Memory
-from tests.made_feedback import flag, numbers
+from tests.made_feedback import made_feedback, numbers
 from train import __main__ as line
 from train.config import TrainError
 from train.feedback import dataset
@@ -25,7 +25,7 @@ def outbox(tmp_path):
 def give(outbox, number=0, photo=True):
     secret = new_secret()
     picture = Image.effect_noise((64, 64), 50 + number).convert("RGB") if photo else None
-    record = outbox.add(flag(secret, consent=PHOTO, photo=picture, embedding=numbers(number)))
+    record = outbox.add(made_feedback(secret, consent=PHOTO, photo=picture, embedding=numbers(number)))
     return record, receipt(record, secret)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cat_model.feedback.record import ANSWER, NUMBERS, pack
-from tests.made_feedback import flag, numbers
+from tests.made_feedback import made_feedback, numbers
 from train.config import TrainError
 from train.feedback import refresh
 from train.feedback.refresh import STRENGTHS, Data, LinearHead, Old
@@ -18,7 +18,7 @@ def records(count, **more):
     fields = {"consent": NUMBERS, **more}
     return [
         replace(
-            pack(flag(f"s{n}", n % 2 > 0, embedding=numbers(n, 8), **fields))[0],
+            pack(made_feedback(f"s{n}", n % 2 > 0, embedding=numbers(n, 8), **fields))[0],
             hour=f"2026-11-{n % 28 + 1:02d}T{n // 28 % 24:02d}:00:00+00:00",
         )
         for n in range(count)

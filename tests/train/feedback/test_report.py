@@ -9,7 +9,7 @@ from PIL import Image
 from cat_model.feedback.outbox import Outbox
 from cat_model.feedback.record import NUMBERS, PHOTO, pack
 from cat_model.feedback.stores import FolderStore
-from tests.made_feedback import VERDICT, flag, numbers
+from tests.made_feedback import VERDICT, made_feedback, numbers
 from train.feedback import dataset, report
 from train.feedback.report import suspects
 
@@ -20,7 +20,9 @@ def record(number, verdict="cat", says_cat=True, hour=0, embedding=None, version
     said = replace(
         VERDICT, label=verdict, probability=LABELS[verdict], is_cat=verdict == "cat", model_version=version
     )
-    made, _ = pack(flag(f"secret {number}", says_cat, verdict=said, consent=NUMBERS, embedding=embedding))
+    made, _ = pack(
+        made_feedback(f"secret {number}", says_cat, verdict=said, consent=NUMBERS, embedding=embedding)
+    )
     return replace(made, hour=f"2026-11-{23 + hour // 24:02d}T{hour % 24:02d}:00:00+00:00")
 
 
@@ -95,7 +97,7 @@ def test_the_page_shows_disputed_photos_plots_and_tables(tmp_path):
     for number in range(6):
         picture = Image.effect_noise((64, 64), 50 + number).convert("RGB")
         outbox.add(
-            flag(
+            made_feedback(
                 f"s{number}",
                 number > 2,
                 consent=PHOTO,
@@ -104,7 +106,7 @@ def test_the_page_shows_disputed_photos_plots_and_tables(tmp_path):
                 comment="<i>",
             )
         )
-    outbox.add(flag("without photo", True, consent=NUMBERS, embedding=numbers(99)))
+    outbox.add(made_feedback("without photo", True, consent=NUMBERS, embedding=numbers(99)))
     dataset.pull(FolderStore(outbox.folder), tmp_path / "set")
     told = report.write(tmp_path / "set")
     page = (tmp_path / "set" / "feedback.html").read_text("utf-8")
@@ -123,8 +125,8 @@ def test_what_is_said_otherwise_is_what_those_say_who_dispute_and_the_photo_may_
     outbox, picture = Outbox(tmp_path / "outbox"), Image.effect_noise((64, 64), 50).convert("RGB")
     right, wrong = VERDICT.is_cat, not VERDICT.is_cat
     given = {"embedding": numbers(1), "photo": picture}
-    kept = outbox.add(flag("agrees", right, consent=PHOTO, comment="indeed", **given))
-    outbox.add(flag("disputes", wrong, consent=NUMBERS, comment="no", **given))
+    kept = outbox.add(made_feedback("agrees", right, consent=PHOTO, comment="indeed", **given))
+    outbox.add(made_feedback("disputes", wrong, consent=NUMBERS, comment="no", **given))
     dataset.pull(FolderStore(outbox.folder), tmp_path / "set")
     report.write(tmp_path / "set")
     page = (tmp_path / "set" / "feedback.html").read_text("utf-8")
