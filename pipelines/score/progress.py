@@ -56,11 +56,14 @@ class Progress:
         """Begin to count the time."""
         self._began = self._said = self._ticked = self.clock()
         self._core_seconds = 0.0
+        self._up = False
         self._terminal = self.stream.isatty()
 
     def tick(self, up: int) -> None:
         """Hear that time goes by, and how many workers are up, each of which takes a core."""
         now = self.clock()
+        if up and not self._up:  # the rate does not count how long an engine took to start
+            self._began, self._up = now, True
         self._core_seconds += up * (now - self._ticked)
         self._ticked = now
         if now - self._said >= (TERMINAL_S if self._terminal else LOG_S):

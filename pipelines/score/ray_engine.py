@@ -46,20 +46,20 @@ class RayEngine:
         self._ray = ray
         try:
             if not ray.is_initialized():
-                ray.init(runtime_env={"py_modules": CODE}, log_to_driver=False, include_dashboard=False)
+                ray.init(runtime_env={"py_modules": CODE}, logging_level="warning", log_to_driver=False)
         except Exception as error:
             raise WorkerError(f"Ray cannot be reached or started: {error}") from error
         self.workers = workers or int(ray.cluster_resources().get("CPU", 1))
+        self._job = ray.put(job)
         actor = ray.remote(num_cpus=1, max_restarts=-1)(Actor)
-        held = ray.put(job)
-        self._actors = [actor.remote(held) for _ in range(self.workers)]
+        self._actors = [actor.remote() for _ in range(self.workers)]
         self._waited: dict[Any, int] = {}
         for worker in range(self.workers):
             self._await(worker)
 
     def give(self, worker: int, shard: Shard) -> None:
         """Have an actor score a shard; see `Engine.give`."""
-        self._waited[self._actors[worker].score.remote(shard)] = worker
+        self._waited[self._actors[worker].score.remote(self._job, shard)] = worker
 
     def wait(self, seconds: float) -> list[Event]:
         """Return what has happened; see `Engine.wait`."""
@@ -73,30 +73,34 @@ class RayEngine:
         self._ray.shutdown()
 
     def _await(self, worker: int) -> None:
-        came_up = self._actors[worker].up.options(max_task_retries=-1).remote()  # asked again after a restart
-        self._waited[came_up] = worker
+        up = self._actors[worker].up.options(max_task_retries=-1)  # waits for a restart, too
+        self._waited[up.remote(self._job)] = worker
 
     def _heard(self, worker: int, said: Any) -> Event:  # noqa: ANN401 - a reference of Ray's
-        from ray.exceptions import RayError  # pyright: ignore[reportMissingImports]
+        from ray.exceptions import RayError, RayTaskError  # pyright: ignore[reportMissingImports]
 
         try:
             return Event(worker, *self._ray.get(said))
+        except RayTaskError as error:  # the model cannot be served there
+            raise WorkerError(f"A worker cannot start: {error.cause}") from error
         except RayError as error:  # the actor, or its node, is gone
             self._await(worker)
-            return Event(worker, problem=f"its worker is lost ({str(error).splitlines()[0]})", lost=True)
+            return Event(worker, problem=f"its worker is lost ({type(error).__name__})", lost=True)
 
 
 class Actor:
-    """Holds the interpreter of one worker."""
+    """Holds the interpreter of one worker. A restarted one has none until it is asked for something."""
 
-    def __init__(self, job: Job) -> None:
-        """Start the interpreter."""
-        self._scorer = Scorer(job)
+    def __init__(self) -> None:
+        """Hold none yet."""
+        self._scorer: Scorer | None = None
 
-    def up(self) -> tuple[None, None]:
-        """Say that it has come up."""
+    def up(self, job: Job) -> tuple[None, None]:
+        """Start the interpreter, if there is none."""
+        self._scorer = self._scorer or Scorer(job)
         return None, None
 
-    def score(self, shard: Shard) -> tuple[Done | None, str | None]:
+    def score(self, job: Job, shard: Shard) -> tuple[Done | None, str | None]:
         """Score a shard; see `Scorer.tried`."""
+        self._scorer = self._scorer or Scorer(job)
         return self._scorer.tried(shard)
