@@ -43,17 +43,17 @@ class Row:
     embedding: np.ndarray | None = None
 
 
-def parquet(rows: Sequence[Row], model_version: str, embedding: int | None = None) -> bytes:
+def parquet(rows: Sequence[Row], model_version: str, embeddings: bool = False) -> bytes:
     """Return rows as a Parquet file.
 
     Columns: key (string), probability (double, 0 to 1), label (string: "cat", "not a cat" or "not sure"),
     unsure (bool), model_version and error (string). probability, label and unsure are null where there is an
-    error, which is null otherwise. `embedding` is a list of float32 of a fixed size.
+    error, which is null otherwise. `embedding` is a list of float32, null where there is an error.
 
     Args:
         rows: in the order of the shard's keys.
         model_version: of the model that was asked, of every row.
-        embedding: values of an embedding, where they are written too.
+        embeddings: whether they are written too.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -69,8 +69,8 @@ def parquet(rows: Sequence[Row], model_version: str, embedding: int | None = Non
         "model_version": pa.array([model_version] * len(rows), pa.string()),
         "error": pa.array([row.error for row in rows], pa.string()),
     }
-    if embedding is not None:
-        columns["embedding"] = pa.array([row.embedding for row in rows], pa.list_(pa.float32(), embedding))
+    if embeddings:  # lists of a fixed size cannot be null: Arrow does not read them back
+        columns["embedding"] = pa.array([row.embedding for row in rows], pa.list_(pa.float32()))
     file = io.BytesIO()
     parquet.write_table(pa.table(columns), file, compression="zstd")
     return file.getvalue()

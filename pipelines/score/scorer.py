@@ -1,17 +1,14 @@
 """Answers for a shard: threads fetch photos ahead, one thread decodes them and asks the model, in batches."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from cat_model.bundle import Bundle
 from cat_model.cascade import FULL
 from cat_model.photo import Decoded, PhotoError, decode_frame
 from cat_model.predictor import BATCH, Predictor
-from cat_model.runtime import Runtime
 from pipelines.score import results
 from pipelines.score.places import DeniedError, Folder, Objects, PlaceError
 from pipelines.score.results import Row
@@ -82,7 +79,6 @@ class Scorer:
         self._job = job
         self._stop = stop
         self._predictor = Predictor(job.bundle)
-        self._embedding = _values(self._predictor.cascade.runtime) if job.embedding else None
         self._fetchers = ThreadPoolExecutor(FETCHERS, "fetch")
 
     def score(self, shard: Shard) -> Done:
@@ -112,7 +108,7 @@ class Scorer:
         self._answer(batch, rows)
         if denied == len(rows):
             raise PlaceError(f"None of the {denied} photos of a shard may be read: access is denied.")
-        content = results.parquet(rows, self._job.bundle.version, self._embedding)
+        content = results.parquet(rows, self._job.bundle.version, self._job.embedding)
         self._job.out.write(shard.name, content)
         return Done(shard.number, len(rows), sum(row.error is not None for row in rows), read)
 
@@ -157,7 +153,7 @@ class Scorer:
         waiting: deque[tuple[str, Future[bytes]]] = deque()
         try:
             while True:
-                while len(waiting) < AHEAD and _held(waiting) < AHEAD_BYTES:
+                while _may_fetch(waiting):
                     key = next(rest, None)
                     if key is None:
                         break
@@ -174,17 +170,12 @@ class Scorer:
                 coming.cancel()
 
 
-def _values(runtime: Runtime) -> int:
-    """Return how many values an embedding of a model has."""
-    blank = np.zeros((1, runtime.side, runtime.side, 3), np.uint8)
-    return runtime.run(blank).embedding.shape[1]
-
-
 def _pixels(batch: Sequence[tuple[int, Decoded]]) -> int:
     return sum(decoded.image.width * decoded.image.height for _, decoded in batch)
 
 
-def _held(waiting: Iterable[tuple[str, Future[bytes]]]) -> int:
-    """Return how many bytes have come that nobody has taken yet."""
-    come = (coming for _, coming in waiting if coming.done() and not coming.exception())
-    return sum(len(coming.result()) for coming in come)
+def _may_fetch(waiting: Sequence[tuple[str, Future[bytes]]]) -> bool:
+    """Return whether one more photo may be fetched: beside what has come, and what is on its way."""
+    come = [coming for _, coming in waiting if coming.done()]
+    held = sum(len(coming.result()) for coming in come if not coming.exception())
+    return len(waiting) < AHEAD and len(waiting) - len(come) < FETCHERS and held < AHEAD_BYTES

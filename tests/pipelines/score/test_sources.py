@@ -66,7 +66,9 @@ def test_what_is_no_source_is_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["list.csv", "list.csv.gz"])
 def test_a_csv_manifest_gives_the_keys_of_its_column(photos, name):
-    path = write_csv(photos / name, ["size", "key"], [1, "cat/two.jpg"], [2, "x, y.bin"], encoding="utf-8-sig")
+    path = write_csv(
+        photos / name, ["size", "key"], [1, "cat/two.jpg"], [2, "x, y.bin"], encoding="utf-8-sig"
+    )
     found = source(str(path))
     assert list(found.keys()) == list(found.keys()) == ["cat/two.jpg", "x, y.bin"]
     assert found.photos.read("misc/bad.jpg", 100) == b"no photo at all"  # beside the manifest
