@@ -5,6 +5,7 @@ whose node is lost, and asks an autoscaler for nodes that are lacking; the drive
 """
 
 import os
+import socket
 from importlib import util
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from pipelines.score.scorer import Done, Job, Scorer
 from pipelines.score.shards import Shard
 
 REQUIREMENTS = Path(__file__).parents[1] / "requirements-ray.txt"
+ANSWER_S = 10.0
+"""Seconds in which a cluster's address must answer."""
 CODE = [str(Path(str(package.__file__)).parent) for package in (cat_model, pipelines)]
 """What the nodes of a cluster get with the job; the model comes with it."""
 
@@ -44,6 +47,7 @@ class RayEngine:
         import ray  # pyright: ignore[reportMissingImports]
 
         self._ray = ray
+        _require_answer(os.environ.get("RAY_ADDRESS", ""))
         try:
             if not ray.is_initialized():
                 ray.init(runtime_env={"py_modules": CODE}, logging_level="warning", log_to_driver=False)
@@ -86,6 +90,20 @@ class RayEngine:
         except RayError as error:  # the actor, or its node, is gone
             self._await(worker)
             return Event(worker, problem=f"its worker is lost ({type(error).__name__})", lost=True)
+
+
+def _require_answer(address: str) -> None:
+    """See to it that somebody listens at a cluster's address: Ray itself would wait for many minutes.
+
+    Raises:
+        WorkerError: nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():  # else it is a word such as "auto" or "local"
+        try:
+            socket.create_connection((host, int(port)), ANSWER_S).close()
+        except OSError as error:
+            raise WorkerError(f"No Ray cluster answers at {address}: {error.strerror or error}.") from error
 
 
 class Actor:
