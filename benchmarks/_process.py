@@ -1,6 +1,7 @@
-"""Memory and processor time of another process, as Linux's /proc tells them."""
+"""Memory and processor time of processes, as Linux's /proc tells them."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -14,3 +15,19 @@ def processor_seconds(pid: int) -> float:
     """Return the processor time of all threads of a process, in seconds."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def family_seconds(pid: int) -> float:
+    """Return the processor time of a process, of those that it has started and so on, as far as they run."""
+    parents: dict[int, int] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+    family = [pid]
+    for member in family:  # grows while it is gone through
+        family += [child for child, parent in parents.items() if parent == member]
+    seconds = 0.0
+    for member in family:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            seconds += processor_seconds(member)
+    return seconds
