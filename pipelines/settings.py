@@ -1,4 +1,4 @@
-"""What a pipeline works on, from a TOML file and CAT_PYTHON; the only file of the package that reads settings."""
+"""What a pipeline works on: a TOML file, and CAT_PYTHON."""
 
 import math
 import os
@@ -14,7 +14,6 @@ ROOT = Path(__file__).parents[1]
 CONFIG = Path("pipeline.toml")
 RUN, REFRESH, TUNE = "run", "refresh", "tune"
 HOW = (RUN, REFRESH, TUNE)
-_WORDS = "a list of texts, such as ['--quick']"
 
 
 class PipelineError(Exception):
@@ -106,7 +105,10 @@ class Settings:
                     raise PipelineError(f"{file}: [{table}] has no {name!r}; it has {known}.")
                 field, kind = NAMES[table][name]
                 given[field] = _value(f"{file}: {name} of [{table}]", value, kind)
-        settings = cls(file=file, python=environ.get("CAT_PYTHON") or sys.executable, **given)
+        python = environ.get("CAT_PYTHON") or sys.executable
+        # The commands work in another folder: a relative path would mean another file there.
+        python = str(Path(python).absolute()) if Path(python).name != python else python
+        settings = cls(file=file, python=python, **given)
         settings._check()
         return settings
 
@@ -156,13 +158,11 @@ def _value(what: str, value: object, kind: type) -> object:
         return value
     if kind is bool and isinstance(value, bool):
         return value
-    number = (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
-    )
-    if kind is int and number and isinstance(value, int):
-        return value
-    if kind is float and number:
-        return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0:
+        if kind is int and isinstance(value, int):
+            return value
+        if kind is float:
+            return float(value)
     if kind is tuple and isinstance(value, list) and all(isinstance(word, str) for word in value):
         return tuple(value)
     wanted = {
@@ -171,6 +171,6 @@ def _value(what: str, value: object, kind: type) -> object:
         bool: "true or false",
         int: "a whole number above 0",
         float: "a number above 0",
-        tuple: _WORDS,
+        tuple: "a list of texts, such as ['--quick']",
     }
     raise PipelineError(f"{what} is {value!r}; it must be {wanted[kind]}.")

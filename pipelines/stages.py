@@ -1,9 +1,12 @@
 """The stages, in their order: what each runs, reads and writes, and what its exit codes mean.
 
+    pull → check → train → export → publish      watch
+
 Nothing is imported here but Python's own library, so that an engine's environment can read the list too.
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +14,8 @@ from pathlib import Path
 from pipelines.settings import REFRESH, TUNE, PipelineError, Settings
 
 PULL, CHECK, TRAIN, EXPORT, PUBLISH, WATCH = "pull", "check", "train", "export", "publish", "watch"
-RUN = "run"
-"""The value that train hands to export: its run folder."""
+RUN, CONFIG, EXPORTED = "run", "config", "exported"
+"""Values that stages hand on: a run's folder, the file that a search wrote, the run that ships."""
 OVERRIDE = "--override-checks"
 
 
@@ -22,8 +25,7 @@ class Context:
 
     Attributes:
         settings: of the pipeline.
-        values: what earlier stages handed on: "run", the folder of a training run, and "config", what a
-            search found.
+        values: what earlier commands handed on: RUN, CONFIG, EXPORTED.
     """
 
     settings: Settings
@@ -56,8 +58,10 @@ class Stage:
     Attributes:
         name: as `--from` and `--until` have it.
         about: what it does, in a few words.
+        packages: whose code its commands run.
         commands: one after the other; the words of each, "python" first where it runs in CAT_PYTHON.
         inputs: files and folders whose content decides the result.
+        sources: those of them that are there before any stage has run.
         outputs: files and folders that must be as the stage left them if it is to be skipped.
         codes: what the exit codes of its commands mean.
         needs: stages without whose success it cannot begin.
@@ -68,8 +72,10 @@ class Stage:
 
     name: str
     about: str
+    packages: tuple[str, ...]
     commands: Callable[[Settings], tuple[Command, ...]]
     inputs: Files
+    sources: Files
     outputs: Files
     codes: Mapping[int, str]
     needs: Callable[[Settings], tuple[str, ...]] = lambda _: ()
@@ -109,21 +115,24 @@ def checks(settings: Settings) -> Path:
 
 def _check(context: Context) -> list[str]:
     settings = context.settings
-    words = settings.train_options
-    backbone = next(
-        (after for word, after in zip(words, words[1:], strict=False) if word == "--backbone"), None
-    )
+    pairs = itertools.pairwise(settings.train_options)
+    backbone = next((value for name, value in pairs if name == "--backbone"), None)
     options = _options(("--backbone", backbone), ("--out", checks(settings)))
     return ["python", "-m", "train", "check", *_photos(settings), *options]
 
 
+def _reviewed(settings: Settings) -> Path | None:
+    """Return the feedback set if it has photos that a person reviewed."""
+    there = settings.feedback and settings.at(settings.feedback / "reviewed.csv").exists()
+    return settings.feedback if there else None
+
+
 def _train(context: Context) -> list[str]:
     settings = context.settings
-    reviewed = settings.feedback and settings.at(settings.feedback / "reviewed.csv").exists()
     options = _options(
         ("--boxes", settings.boxes),
-        ("--feedback", settings.feedback if reviewed else None),
-        ("--config", context.values.get("config")),
+        ("--feedback", _reviewed(settings)),
+        ("--config", context.values.get(CONFIG) if settings.how == TUNE else None),
         ("--out", settings.runs),
         ("--result", context.result(TRAIN)),
     )
@@ -146,10 +155,11 @@ def parent(context: Context) -> Path:
     Raises:
         PipelineError: none is named, and none was exported here.
     """
-    run = context.settings.run or context.values.get("exported")
+    run = context.settings.run or context.values.get(EXPORTED)
     if run is None:
         raise PipelineError(
-            f"{context.settings.file}: a refresh starts from the run that is served; [train] needs run, its folder."
+            f"{context.settings.file}: a refresh starts from the run that is served; "
+            "[train] needs run, its folder."
         )
     return Path(run)
 
@@ -196,6 +206,10 @@ def _report(context: Context) -> list[str]:
     return ["python", "-m", "train", "feedback", "report", str(context.settings.feedback)]
 
 
+def _pull_files(context: Context) -> list[Path]:
+    return _present(context.settings.source)
+
+
 def _photo_files(context: Context) -> list[Path]:
     settings = context.settings
     return _present(settings.photos, settings.people, settings.wild, settings.policy, settings.decisions)
@@ -203,17 +217,23 @@ def _photo_files(context: Context) -> list[Path]:
 
 def _train_files(context: Context) -> list[Path]:
     settings = context.settings
-    answers = [settings.feedback / name for name in ("records", "reviewed.csv")] if settings.feedback else []
     if settings.how == REFRESH:
         run = parent(context)
-        return [run / "model.keras", run / "manifest.csv", run / "export" / "model.tflite", *answers]
+        of_run = [run / "model.keras", run / "manifest.csv", run / "export" / "model.tflite"]
+        return [*of_run, *(folder / "records" for folder in _present(settings.feedback))]
+    answers = [
+        folder / name for folder in _present(_reviewed(settings)) for name in ("reviewed.csv", "photos")
+    ]
     return [*_photo_files(context), *_present(settings.boxes), *answers]
 
 
 def _export_files(context: Context) -> list[Path]:
     names = ("model.keras", "manifest.csv", "people.csv", "wild.csv", "summary.json")
-    settings = context.settings
-    return [*(context.run / name for name in names), *_present(settings.baseline, settings.gate)]
+    return [*(context.run / name for name in names), *_export_sources(context)]
+
+
+def _export_sources(context: Context) -> list[Path]:
+    return _present(context.settings.baseline, context.settings.gate)
 
 
 def _watch_files(context: Context) -> list[Path]:
@@ -229,6 +249,11 @@ def _train_commands(settings: Settings) -> tuple[Command, ...]:
     return {REFRESH: (_refresh,), TUNE: (_tune, _train)}.get(settings.how, (_train,))
 
 
+def _watch_commands(settings: Settings) -> tuple[Command, ...]:
+    pulled = settings.feedback and settings.at(settings.feedback / "versions").is_dir()
+    return (_drift, _report) if pulled else (_drift,)
+
+
 def _train_needs(settings: Settings) -> tuple[str, ...]:
     return (PULL,) if OVERRIDE in settings.train_options else (PULL, CHECK)
 
@@ -238,8 +263,10 @@ STAGES = (
     Stage(
         PULL,
         "people's feedback into a local set",
+        packages=("train", "cat_model"),
         commands=lambda _: (_pull,),
-        inputs=lambda context: _present(context.settings.source),
+        inputs=_pull_files,
+        sources=_pull_files,
         outputs=lambda context: [context.settings.feedback / "versions"] if context.settings.feedback else [],
         codes={0: DONE, 1: "the store or the folder does not answer"},
         off=lambda settings: "" if settings.feedback else "no [feedback] is set",
@@ -248,8 +275,10 @@ STAGES = (
     Stage(
         CHECK,
         "checks of the photos",
+        packages=("train", "cat_model"),
         commands=lambda _: (_check,),
         inputs=_photo_files,
+        sources=_photo_files,
         outputs=lambda context: [checks(context.settings) / "checks.json"],
         codes={0: "no errors", 1: "errors were found, or the photos cannot be checked"},
         off=_without_photos,
@@ -258,8 +287,10 @@ STAGES = (
     Stage(
         TRAIN,
         "training, search and training, or refresh",
+        packages=("train", "cat_model"),
         commands=_train_commands,
         inputs=_train_files,
+        sources=_train_files,
         outputs=lambda context: [context.run / "model.keras", context.run / "summary.json"],
         codes={0: DONE, 1: "the photos, the feedback or MLflow's store do not do", 130: STOPPED},
         needs=_train_needs,
@@ -268,8 +299,10 @@ STAGES = (
     Stage(
         EXPORT,
         "conversion and quality gate",
+        packages=("export", "train", "cat_model"),
         commands=lambda _: (_export,),
         inputs=_export_files,
+        sources=_export_sources,
         outputs=lambda context: [context.settings.bundle],
         codes={0: "the bundle was replaced", 1: "the gate refused, or the model cannot be exported"},
         needs=lambda _: (TRAIN,),
@@ -278,8 +311,10 @@ STAGES = (
     Stage(
         PUBLISH,
         "the bundle to registry and hub",
+        packages=(),
         commands=lambda _: (_publish,),
         inputs=lambda context: [context.settings.bundle],
+        sources=lambda _: [],
         outputs=lambda _: [],
         codes={0: DONE},
         needs=lambda _: (EXPORT,),
@@ -289,8 +324,10 @@ STAGES = (
     Stage(
         WATCH,
         "drift, and the report on feedback",
-        commands=lambda settings: (_drift, _report) if settings.feedback else (_drift,),
+        packages=("train", "cat_model"),
+        commands=_watch_commands,
         inputs=_watch_files,
+        sources=_watch_files,
         outputs=lambda context: [context.settings.folder / "drift" / "drift.html"],
         codes={0: "no alarm", 1: "an alarm, or nothing to compare"},
         off=lambda settings: "" if settings.traffic else "no [watch] traffic is set",

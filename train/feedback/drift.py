@@ -48,7 +48,7 @@ def report(folder: Path, bundle: Path, out: Path) -> Drift:
     except (BundleError, DriftError) as error:
         raise TrainError(str(error)) from error
     except (OSError, ValueError) as error:
-        # A page that has just begun to serve a bundle has counted nothing yet; a wrong folder is another matter.
+        # A page that has just begun to serve a bundle has counted nothing yet.
         begun = isinstance(error, FileNotFoundError) and folder.is_dir()
         kind = TooFewPhotosError if begun else TrainError
         raise kind(f"The page's counts for {bundle} cannot be read from {folder}: {error}") from error
