@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 
 from pipelines.settings import ROOT
@@ -29,8 +30,9 @@ def of_files(paths: Iterable[Path], base: Path) -> str:
     return of_value([[*name, digest] for name, digest in zip(names, digests, strict=True)])
 
 
-def of_code(packages: Iterable[str]) -> str:
-    """Return a SHA-256 of the code of some of the checkout's packages."""
+@cache
+def of_code(packages: tuple[str, ...]) -> str:
+    """Return a SHA-256 of the code of some of the checkout's packages, as it was at the first call."""
     files = [
         path.relative_to(ROOT)
         for package in packages

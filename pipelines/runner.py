@@ -314,9 +314,9 @@ class Runner:
         last = b""
         try:
             while chunk := os.read(process.stdout.fileno(), 65_536):
-                log.write(chunk)
-                self._output.write(chunk)
-                self._output.flush()
+                for file in (log, self._output):
+                    file.write(chunk)
+                    file.flush()
                 last = (last + chunk)[-LAST_BYTES:]
             code = process.wait()
         except BaseException as error:

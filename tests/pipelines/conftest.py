@@ -32,7 +32,13 @@ class MadePipeline:
         self.folder = folder
         self.config = folder / "pipeline.toml"
         self.config.write_text(CONFIG)
-        for name in ("photos/cat/1", "photos/dog/1", "people/cat/2", "outbox/records/a", "traffic/counts"):
+        for name in (
+            "photos/cat/1",
+            "photos/dog/1",
+            "people/cat/2",
+            "outbox/records/a.json",
+            "traffic/counts",
+        ):
             self.write(name, name)
         self.write("bundle/model.tflite", "old")
 
@@ -68,7 +74,7 @@ class MadePipeline:
 @pytest.fixture
 def pipeline(tmp_path, monkeypatch):
     interpreter = tmp_path / "interpreter"
-    interpreter.write_text(f'#!/bin/sh\nexec {sys.executable} -S {INTERPRETER} "$@"\n')
+    interpreter.write_text(f"#!{sys.executable} -S\n{INTERPRETER.read_text('utf-8')}", "utf-8")
     interpreter.chmod(0o755)
     monkeypatch.setenv("CAT_PYTHON", str(interpreter))
     folder = tmp_path / "work"

@@ -31,7 +31,7 @@ def test_all_stages_run_once_and_are_skipped_while_nothing_changes(pipeline, cap
     ("changed", "run"),
     [
         ("photos/cat/3", ["check", "run", "export", "publish", "drift", "report"]),
-        ("outbox/records/b", ["pull", "drift", "report"]),
+        ("outbox/records/b.json", ["pull", "drift", "report"]),
         ("set/reviewed.csv", ["run", "export", "publish", "drift", "report"]),
         ("traffic/counts", ["drift", "report"]),
         ("bundle/model.tflite", ["export"]),
