@@ -11,7 +11,7 @@ from pipelines import stages, validation
 from pipelines.settings import Settings
 from pipelines.state import Outcome, State
 from pipelines.triggers import Decision
-from pipelines.verdicts import FAILED, PASSED, REFUSED, STOPPED
+from pipelines.verdicts import BLOCKED, FAILED, PASSED, REFUSED, STOPPED
 from train import html_page
 
 JSON, PAGE = "report.json", "report.html"
@@ -38,10 +38,11 @@ def build(
         "reasons", "stages" of this run, "earlier" ones that were no part of it, and "data_checks" in Great
         Expectations' form, None where no checks were made yet.
     """
-    found = {each.result for each in outcomes}
+    # A stage is also blocked by what became of an earlier run; then this one did not do what it was to.
+    found = {FAILED if each.result == BLOCKED else each.result for each in outcomes}
     ran = {each.stage for each in outcomes}
     return {
-        "result": next((bad for bad in (STOPPED, FAILED, REFUSED) if bad in found), PASSED),
+        "result": next((bad for bad in (STOPPED, REFUSED, FAILED) if bad in found), PASSED),
         "began": began,
         "needed": decision.needed if decision else None,
         "reasons": list(decision.reasons) if decision else [],

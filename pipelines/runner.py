@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from pipelines import fingerprint, triggers, verdicts
 from pipelines.settings import ROOT, PipelineError, Settings
-from pipelines.stages import NAMES, STAGES, TRAIN, Context, Stage
+from pipelines.stages import CONFIG, NAMES, STAGES, TRAIN, Context, Stage
 from pipelines.state import Outcome, State
 from pipelines.triggers import Decision
 from pipelines.verdicts import (
@@ -222,7 +222,9 @@ class Runner:
             key = self._key(stage, context)
             will, why = self._due(stage, key)
             if will == SKIPS:
-                return Outcome(stage.name, SKIPPED, why)
+                # What it found and left holds still; when it ended stays as the state has it.
+                last = self.state.stages[stage.name]
+                return dataclasses.replace(last, result=SKIPPED, why=why, seconds=0.0, ended="", commands=[])
             self._say(f"{stage.name}: {stage.about} ({why})")
             return self._executed(stage, context, key)
         except PipelineError as error:
@@ -261,6 +263,7 @@ class Runner:
         (self._folder / log).parent.mkdir(exist_ok=True)
         verdicts.forget(stage.name, context)
         began, verdict, shown = time.monotonic(), Verdict(PASSED), []
+        values: dict[str, str] = {}
         with (self._folder / log).open("wb") as file:
             for command in stage.commands(self._settings):
                 words = command(context)
@@ -276,11 +279,13 @@ class Runner:
                     verdict = Verdict(FAILED, f"{self._program(words)} cannot be started: {error.strerror}")
                     break
                 verdict = verdicts.judge(stage.name, context, code, said, started)
+                values |= verdict.values
                 context.values |= verdict.values
                 if verdict.result not in GOOD:
                     break
         if verdict.result in GOOD:
-            self.state.values |= context.values
+            # What a search found is for the training right after it; the next key must not hang on it.
+            self.state.values |= {name: value for name, value in values.items() if name != CONFIG}
         return Outcome(
             stage=stage.name,
             result=verdict.result,
@@ -289,6 +294,7 @@ class Runner:
             ended=_now(),
             key=key,
             outputs=self._outputs(stage, context) if verdict.result in GOOD else "",
+            values=values,
             metrics=dict(verdict.metrics),
             commands=shown,
             log=log.as_posix(),

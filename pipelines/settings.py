@@ -105,10 +105,7 @@ class Settings:
                     raise PipelineError(f"{file}: [{table}] has no {name!r}; it has {known}.")
                 field, kind = NAMES[table][name]
                 given[field] = _value(f"{file}: {name} of [{table}]", value, kind)
-        python = environ.get("CAT_PYTHON") or sys.executable
-        # The commands work in another folder: a relative path would mean another file there.
-        python = str(Path(python).absolute()) if Path(python).name != python else python
-        settings = cls(file=file, python=python, **given)
+        settings = cls(file=file, python=interpreter(environ) or sys.executable, **given)
         settings._check()
         return settings
 
@@ -144,6 +141,13 @@ NAMES: Mapping[str, Mapping[str, tuple[str, type]]] = {
     "triggers": {"days": ("days", float), "answers": ("answers", int), "drift": ("drift", bool)},
 }
 """Tables and names of the TOML file: the field of `Settings`, and what its value is."""
+
+
+def interpreter(environ: Mapping[str, str] = os.environ) -> str | None:
+    """Return CAT_PYTHON, the interpreter of the stages' commands; None where it is not set."""
+    python = environ.get("CAT_PYTHON")
+    # The commands work in other folders: a relative path would mean another file there.
+    return str(Path(python).absolute()) if python and Path(python).name != python else python or None
 
 
 def _value(what: str, value: object, kind: type) -> object:

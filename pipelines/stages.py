@@ -238,7 +238,8 @@ def _export_sources(context: Context) -> list[Path]:
 
 def _watch_files(context: Context) -> list[Path]:
     settings = context.settings
-    return _present(settings.traffic, settings.bundle, settings.feedback)
+    records = settings.feedback / "records" if settings.feedback else None
+    return _present(settings.traffic, settings.bundle, records)
 
 
 def _without_photos(settings: Settings) -> str:

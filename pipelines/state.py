@@ -24,6 +24,7 @@ class Outcome:
         ended: when, ISO 8601 with the zone; empty where it did not run.
         key: fingerprint of what decided the result; empty where it did not run.
         outputs: fingerprint of what it left.
+        values: what it handed on to later stages.
         metrics: figures by name.
         commands: the command lines.
         log: file with what they printed, relative to the pipeline's folder; empty where it did not run.
@@ -36,6 +37,7 @@ class Outcome:
     ended: str = ""
     key: str = ""
     outputs: str = ""
+    values: dict[str, str] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     commands: list[str] = field(default_factory=list)
     log: str = ""

@@ -1,6 +1,8 @@
 """A pipeline of a folder of text files, whose commands are done by a made interpreter in milliseconds."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import pytest
 
 from pipelines import __main__ as line
 
+ROOT = Path(__file__).parents[2]
 INTERPRETER = Path(__file__).with_name("made_python.py")
 CONFIG = """
 [data]
@@ -23,6 +26,41 @@ command = ["python", "-m", "publish", "{bundle}", "{run}"]
 [watch]
 traffic = "traffic"
 """
+
+
+def pytest_configure(config):
+    """Declare the mark of tests that need an engine's own environment."""
+    config.addinivalue_line("markers", "engines: needs .venv-engines/NAME; run by python -m tests --engines")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave tests of engines out unless they are asked for: each starts an engine, which takes minutes."""
+    if "engines" not in config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("engines"):
+                item.add_marker(pytest.mark.skip(reason="python -m tests --engines runs it (-m engines)"))
+
+
+class Engine:
+    """An engine in an environment of its own, which works for a made pipeline."""
+
+    def __init__(self, name, environ):
+        self.folder = ROOT / ".venv-engines" / name
+        self.python = self.folder / "bin" / "python"
+        self.environ = os.environ | environ
+        if not self.python.exists():
+            folder, requirements = f".venv-engines/{name}", f"pipelines/{name}/requirements.txt"
+            pytest.skip(
+                f"There is no {folder}: python -m tests --engines makes it, or python3 -m venv {folder} && "
+                f"{folder}/bin/pip install -r {requirements}"
+            )
+
+    def call(self, *words):
+        """Run a program of the environment; return what ended."""
+        return subprocess.run(
+            [self.folder / "bin" / words[0], *map(str, words[1:])],
+            cwd=ROOT, env=self.environ, capture_output=True, text=True, timeout=400, check=False,
+        )  # fmt: skip
 
 
 class MadePipeline:

@@ -3,12 +3,15 @@
 import hashlib
 import itertools
 import json
+import os
 import signal
 import sys
 import time
 from pathlib import Path
 
 words = sys.argv[2:]
+if words[0] == "pipelines":  # an engine asks for a stage: that command is the real one
+    os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 name = {"feedback": words[2]}.get(words[1], words[1]) if words[0] == "train" else words[0]
 options = dict(itertools.pairwise(words))
 told = json.loads(Path("told.json").read_text()) if Path("told.json").exists() else {}
@@ -53,6 +56,8 @@ if name == "export" and code != "broken":
     write(Path(options["--run"]) / "export/manifest.json", {"version": version, "gate": gate})
     if code == 0:
         write(Path(options["--bundle"]) / "model.tflite", version)
+if name == "report":
+    write("set/feedback.html", "a report")
 if name == "drift":
     tests = {"distance": {"found": 2.0 if code else 0.1, "limit": 1.0}}
     answer = {"alarm": bool(code), "photos": 500, "tests": tests}

@@ -127,7 +127,7 @@ def test_part_of_the_stages_goes_by_what_earlier_ones_left(pipeline):
 def test_an_earlier_refusal_holds_for_later_stages(pipeline):
     pipeline.told(check=1)
     assert pipeline.run("--until", "check") == 3
-    assert pipeline.run("--from", "train", "--until", "train") == 0
+    assert pipeline.run("--from", "train", "--until", "train") == 1
     assert pipeline.results == {"train": "blocked"}
     assert pipeline.ran == ["pull", "check"]
 
@@ -147,6 +147,8 @@ def test_a_search_comes_before_the_training_that_it_configures(pipeline):
     assert "--trials 2" in train["commands"][0]
     assert "--config runs/tune-" in train["commands"][1]
     assert pipeline.report["values"]["exported"].startswith("runs/run-")
+    pipeline.run("--from", "check", "--until", "export")
+    assert pipeline.ran == []
 
 
 def test_a_refresh_starts_from_the_run_that_ships_and_looks_at_no_photos(pipeline):
