@@ -54,8 +54,9 @@ def test_a_run_a_cached_one_and_a_refusal(pipeline, zenml):
     assert "export refused: rule" in refused.stderr.splitlines()[-2]
     assert "test.recall  at least 0.9  0.5000  REFUSED" in refused.stderr.splitlines()[-1]
 
-    shown = zenml.call("python", "-c", SHOWN).stdout
-    content = json.loads(shown[shown.index("SHOWN") + 5 :].splitlines()[0])
+    shown = zenml.call("python", "-c", SHOWN)
+    assert shown.returncode == 0, shown.stderr
+    content = json.loads(shown.stdout.partition("SHOWN")[2])
     assert [status for status, _ in content["runs"]] == ["completed", "cached", "failed"]
     assert content["runs"][2][1]["pull"] == "cached"
     assert content["runs"][2][1]["export"] == "failed"
