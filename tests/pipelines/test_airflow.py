@@ -1,4 +1,4 @@
-"""The DAGs for Airflow in its own environment: they import, a retraining passes, one is refused, one is not due."""
+"""The DAGs for Airflow in its own environment: they import; a run passes, is refused, or is not due."""
 
 import json
 
@@ -29,7 +29,7 @@ def airflow(tmp_path):
 
 
 def retrain(airflow, pipeline, **params):
-    """Run the DAG of the retraining once; return the state of each task that ended, and all that was printed."""
+    """Run the retraining once; return the states of its tasks, its own, and all that was printed."""
     given = json.dumps({"config": str(pipeline.config), **params})
     ended = airflow.call("airflow", "dags", "test", "are_you_a_cat_retraining", "--conf", given)
     listed = airflow.call("airflow", "dags", "list-runs", "are_you_a_cat_retraining", "-o", "json")

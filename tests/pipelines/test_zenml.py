@@ -34,7 +34,7 @@ def zenml(tmp_path):
     )
 
 
-def test_a_run_a_cached_one_and_a_refusal(pipeline, zenml):
+def test_a_run_a_cached_one_and_a_refusal(pipeline, zenml, tmp_path):
     command = ("python", "-m", "pipelines.zenml.pipeline", "--config", pipeline.config)
     first = zenml.call(*command)
     assert first.returncode == 0, first.stdout + first.stderr
@@ -54,7 +54,8 @@ def test_a_run_a_cached_one_and_a_refusal(pipeline, zenml):
     assert "export refused: rule" in refused.stderr.splitlines()[-2]
     assert "test.recall  at least 0.9  0.5000  REFUSED" in refused.stderr.splitlines()[-1]
 
-    shown = zenml.call("python", "-c", SHOWN)
+    (tmp_path / "shown.py").write_text(SHOWN)
+    shown = zenml.call("python", tmp_path / "shown.py")
     assert shown.returncode == 0, shown.stderr
     content = json.loads(shown.stdout.partition("SHOWN")[2])
     assert [status for status, _ in content["runs"]] == ["completed", "cached", "failed"]
