@@ -1,1 +1,1 @@
-"""Work on many photos and on the stages of a model's life: one command each, for whatever engine runs it."""
+"""The stages of a model as one list, thin adapters to engines that run them, and scoring of very many photos."""

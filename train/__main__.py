@@ -5,6 +5,7 @@ Exit code 0 when it is done, 1 with a sentence when it cannot be, 130 when it wa
 
 import argparse
 import dataclasses
+import json
 import os
 import shlex
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cat_model.atomic import write_durably
 from cat_model.settings import SHIPPED_BUNDLE
 from train.checks.decisions import DECISIONS
 from train.checks.policy import POLICY
@@ -50,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="the whole pipeline, from photos to a run folder")
     run.set_defaults(do=_run)
     _add_inputs(run)
+    _add_result(run)
     run.add_argument("--wild", type=Path, help="folder of groups from other sources, only measured on")
     run.add_argument("--feedback", type=Path, help="feedback set; its reviewed photos are learned from too")
     run.add_argument("--backbone", choices=BACKBONES)
@@ -63,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     tune = commands.add_parser("tune", help="search for a good configuration; options given are not searched")
     tune.set_defaults(do=_tune, backbone=None, wild=None, init=None, init_weight=None)
     _add_inputs(tune)
+    _add_result(tune)
     tune.add_argument(
         "--backbones",
         nargs="+",
@@ -112,10 +116,22 @@ def _add_feedback(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     drift.add_argument("--traffic", type=Path, default=Path("feedback"), help="the page's CAT_FEEDBACK_DIR")
     drift.add_argument("--bundle", type=Path, default=SHIPPED_BUNDLE, help="the bundle that it serves")
     drift.add_argument("--out", type=Path, default=Path("drift"), help="where the report goes")
+    _add_result(drift)
     refresh = commands.add_parser("refresh", help="fit a run's head anew on what people told, without photos")
     refresh.set_defaults(do=_refresh)
     refresh.add_argument("--run", type=Path, required=True, help="run whose exported model is served")
     refresh.add_argument("--feedback", type=Path, required=True, help="folder that feedback pull made")
+    _add_result(refresh)
+
+
+def _add_result(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--result", type=Path, help="JSON file that says what came of it, for programs")
+
+
+def _write_result(options: argparse.Namespace, **values: object) -> None:
+    """Write what came of a command to the file that it was given, if it was given one."""
+    if options.result:
+        write_durably(options.result, json.dumps(values, indent=1).encode())
 
 
 def _add_photos(command: argparse.ArgumentParser) -> None:
@@ -205,6 +221,7 @@ def _run(options: argparse.Namespace, command: str) -> int:
     from train import pipeline
 
     run = pipeline.run(_train_options(options, command), _config(options), Paths.from_env())
+    _write_result(options, run=str(run.folder))
     print(f"Trained. Next: python -m export --run {run.folder}")
     return 0
 
@@ -221,6 +238,7 @@ def _tune(options: argparse.Namespace, command: str) -> int:
         budget=tune.Budget(options.trials, options.hours),
         paths=Paths.from_env(),
     )
+    _write_result(options, config=str(best))
     given = {
         "--photos": options.photos,
         "--people": options.people,
@@ -279,7 +297,13 @@ def _report(options: argparse.Namespace, _: str) -> int:
 def _drift(options: argparse.Namespace, _: str) -> int:
     from train.feedback import drift
 
-    found = drift.report(options.traffic, options.bundle, options.out)
+    try:
+        found = drift.report(options.traffic, options.bundle, options.out)
+    except drift.TooFewPhotosError as error:
+        _write_result(options, alarm=None, why=str(error))
+        raise
+    tests = {each.name: {"found": each.found, "limit": each.limit} for each in found.tests}
+    _write_result(options, alarm=found.alarm, photos=found.window.photos, tests=tests)
     print(f"{found}\nMore: {options.out / drift.PAGE}")
     return 1 if found.alarm else 0
 
@@ -288,6 +312,7 @@ def _refresh(options: argparse.Namespace, command: str) -> int:
     from train.feedback import refresh
 
     run = refresh.refresh(options.run, options.feedback, command)
+    _write_result(options, run=str(run.folder))
     print(f"Refreshed. Next: python -m export --run {run.folder}")
     return 0
 

@@ -3,10 +3,11 @@
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -66,12 +67,14 @@ class Photos:
         wild: photos from other sources.
         people: photos as people send them.
         report: folder of what the checks found in them.
+        checks: the same as a table (`suite.table`).
     """
 
     records: Sequence[PhotoRecord]
     wild: Sequence[PhotoRecord]
     people: Sequence[PhotoRecord]
     report: Path
+    checks: Mapping[str, list[Any]]
 
     @property
     def fingerprint(self) -> str:
@@ -134,7 +137,7 @@ def collect(options: TrainOptions, config: TrainConfig, paths: Paths) -> Photos:
     splits = manifest.assign_splits(
         checked.records[suite.PHOTOS], config.test_percent, config.validation_percent
     )
-    return Photos(splits, wild, people, shown)
+    return Photos(splits, wild, people, shown, suite.table(checked.report))
 
 
 def _last_run(out: Path) -> Path | None:
@@ -189,6 +192,7 @@ def _new(
     tracker.tag("command", current.command)
     tracker.file(folder / "manifest.csv")
     tracker.file(folder / suite.REPORT)
+    tracker.table(photos.checks, suite.TABLE)
     current.write()
     return current
 

@@ -23,7 +23,7 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.models import infer_signature
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_LOGGED_ARTIFACTS, MLFLOW_PARENT_RUN_ID
 from sqlalchemy.exc import SQLAlchemyError
 
 from cat_model.atomic import write_durably
@@ -225,6 +225,15 @@ class Tracker:
         """Store a text as an artifact."""
         self._send("text", text, name)
 
+    def table(self, columns: Mapping[str, list[Any]], name: str) -> None:
+        """Store a table as an artifact that MLflow's page shows under "Evaluation", and `load_table` reads.
+
+        Args:
+            columns: equally long columns of texts and numbers, by name.
+            name: of the artifact, ending in ".json".
+        """
+        self._send("table", dict(columns), name)
+
     def file(self, path: Path, folder: str | None = None) -> None:
         """Store a file, or all files of a folder, as artifacts."""
         self._send("file", str(path.absolute()), folder)
@@ -322,6 +331,16 @@ class Tracker:
 
     def _put_text(self, text: str, name: str) -> None:
         self._client.log_text(self.run_id, text, name)
+
+    def _put_table(self, columns: Mapping[str, list[Any]], name: str) -> None:
+        # `log_table` would add the rows once more where an entry is sent again after a fault.
+        rows = [list(row) for row in zip(*columns.values(), strict=True)]
+        self._client.log_dict(self.run_id, {"columns": list(columns), "data": rows}, name)
+        tags = self._client.get_run(self.run_id).data.tags
+        shown = json.loads(tags.get(MLFLOW_LOGGED_ARTIFACTS, "[]"))
+        entry = {"path": name, "type": "table"}
+        if entry not in shown:
+            self._client.set_tag(self.run_id, MLFLOW_LOGGED_ARTIFACTS, json.dumps([*shown, entry]))
 
     def _put_file(self, path: str, folder: str | None) -> None:
         if Path(path).is_dir():

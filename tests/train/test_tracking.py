@@ -224,3 +224,25 @@ def test_a_moved_search_finds_its_store_beside_it(tmp_path):
     (tmp_path / "after" / "runs" / "tune-1" / tune.SEARCH).write_text(json.dumps(noted))
     found = tune.tracker_of(tmp_path / "after" / "runs" / "tune-1")
     assert found.uri == f"sqlite:///{tmp_path / 'after' / 'mlflow.db'}"
+
+
+def test_a_table_is_one_that_mlflow_shows_and_reads_also_when_it_is_sent_twice(tracker, monkeypatch):
+    columns = {"check": ["leak", "label"], "found": [2, 0]}
+    tracker.table(columns, "checks-table.json")
+    tracker.table(columns, "checks-table.json")
+    tracker.table(columns, "other.json")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracker.uri)
+    shown = json.loads(run_of(tracker).data.tags["mlflow.loggedArtifacts"])
+    assert shown == [{"path": name, "type": "table"} for name in ("checks-table.json", "other.json")]
+    experiment = run_of(tracker).info.experiment_id
+    read = MlflowClient().load_table(experiment, "checks-table.json", [tracker.run_id])
+    assert read.to_dict("list") == columns
+
+
+def test_a_table_waits_for_a_store_that_is_away(tracker, away):
+    away(OSError("gone"))
+    tracker.table({"check": ["leak"]}, "checks-table.json")
+    assert tracker.waits
+    away(None)
+    tracker.catch_up()
+    assert "checks-table.json" in names_of(tracker)

@@ -16,14 +16,16 @@ from train.checks.data_profile import Profile
 from train.checks.decisions import DECISIONS, Decisions, read_decisions
 from train.checks.images import PHOTOS
 from train.checks.labels import Embedder
-from train.checks.policy import ERROR, Issue, Policy, Problem, read_policy
+from train.checks.policy import ERROR, WORDS, Issue, Policy, Problem, read_policy
 from train.checks.report import page as report_page
 from train.config import DataOptions, TrainError
 from train.data import duplicates, manifest
 from train.data.cache import Cache, key
 from train.data.scan import PhotoRecord, Refusal, ScannedPhoto, read_folder
 
-REPORT, PAGE = "checks.json", "checks.html"
+REPORT, PAGE, TABLE = "checks.json", "checks.html", "checks-table.json"
+EXAMPLES = 5
+"""Files that the table of checks names for each kind of issue."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,27 @@ def write_report(report: CheckReport, folders: Mapping[str, Path], out: Path) ->
         return
     write_durably(out / PAGE, report_page(report.problems, report.notes, folders))
     write_durably(written, content)
+
+
+def table(report: CheckReport) -> dict[str, list[Any]]:
+    """Return what the checks found as columns, a row for each kind of issue, also for those without any.
+
+    Returns:
+        "check", "meaning", "severity" ("ok", "warning" or "error"), "found" (how many) and "examples", each
+        with a value for every kind of issue.
+    """
+    by_kind = {problem.kind: problem for problem in report.problems}
+    found = [by_kind.get(kind) for kind in WORDS]
+    return {
+        "check": list(WORDS),
+        "meaning": list(WORDS.values()),
+        "severity": [problem.severity if problem else "ok" for problem in found],
+        "found": [len(problem.issues) if problem else 0 for problem in found],
+        "examples": [
+            ", ".join(issue.path for issue in problem.issues[:EXAMPLES]) if problem else ""
+            for problem in found
+        ],
+    }
 
 
 def _unknown(

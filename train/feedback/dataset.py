@@ -156,7 +156,7 @@ def with_photos(photos: Path, folder: Path, out: Path) -> Path:
         TrainError: the review cannot be used, or names a record without a photo.
     """
     records = {record.id: record for record in read(folder)}
-    chosen = _reviewed(folder / REVIEWED)
+    chosen = reviewed(folder)
     digest = sha256(json.dumps([str(photos.absolute()), sorted(chosen.items())]).encode())[:8]
     merged = out / f"photos-{digest}"
     shutil.rmtree(merged, ignore_errors=True)
@@ -182,8 +182,13 @@ def embeddings(records: Sequence[Record]) -> np.ndarray:
     return np.stack(rows)
 
 
-def _reviewed(path: Path) -> dict[str, str]:
-    """Return the group that a person gave each record's photo."""
+def reviewed(folder: Path) -> dict[str, str]:
+    """Return the group that a person gave the photo of each record of a set, by the record's id.
+
+    Raises:
+        TrainError: nothing was reviewed yet, or a line means nothing.
+    """
+    path = folder / REVIEWED
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 PAGE = "drift.html"
 
 
+class TooFewPhotosError(TrainError):
+    """The page has not judged enough photos with this bundle yet to compare them."""
+
+
 def report(folder: Path, bundle: Path, out: Path) -> Drift:
     """Compare the page's counts with a bundle's reference; write a page with plots.
 
@@ -31,17 +35,23 @@ def report(folder: Path, bundle: Path, out: Path) -> Drift:
         out: folder that the page is written to.
 
     Raises:
-        TrainError: there is nothing to compare, or nothing to compare with.
+        TooFewPhotosError: the page has not counted enough photos of this bundle yet.
+        TrainError: there is nothing to compare with, or the counts cannot be read.
     """
     try:
         model = Bundle.read(bundle)
-        blocks = traffic.read(traffic.file_of(folder, model.manifest["model"]["sha256"]))
         reference = drift.read_reference(bundle)
+        blocks = traffic.read(traffic.file_of(folder, model.manifest["model"]["sha256"]))
+        if not blocks:
+            raise TooFewPhotosError("Too few photos were judged yet to say anything.")
         found = drift.compare(blocks, reference)
     except (BundleError, DriftError) as error:
         raise TrainError(str(error)) from error
     except (OSError, ValueError) as error:
-        raise TrainError(f"The page's counts for {bundle} cannot be read from {folder}: {error}") from error
+        # A page that has just begun to serve a bundle has counted nothing yet.
+        begun = isinstance(error, FileNotFoundError) and folder.is_dir()
+        kind = TooFewPhotosError if begun else TrainError
+        raise kind(f"The page's counts for {bundle} cannot be read from {folder}: {error}") from error
     history = [drift.compare(blocks[: number + 1], reference) for number in range(len(blocks))]
     table = pd.DataFrame(
         [

@@ -14,7 +14,7 @@ from cat_model.bundle import sha256
 from tests import generated_photos
 from train import __main__ as line
 from train.checks import labels, suite
-from train.checks.policy import POLICY, read_policy
+from train.checks.policy import POLICY, WORDS, read_policy
 from train.config import DataOptions, TrainError
 from train.data import scan
 
@@ -72,6 +72,24 @@ def test_planted_faults_are_found(checked, planted):
         assert counts[kind][0] == counts[kind][1] > 0, kind
     (labels,) = [count for kind, count in counts.items() if "labels" in kind]
     assert labels[0] >= 0.85 * labels[1]
+
+
+def test_the_table_has_a_row_for_each_kind_of_issue(checked):
+    table = suite.table(checked.report)
+    rows = {row[0]: dict(zip(table, row, strict=True)) for row in zip(*table.values(), strict=True)}
+    assert list(rows) == list(WORDS)
+    unreadable = problem(checked, "unreadable")
+    assert rows["unreadable"]["severity"] == "error"
+    assert rows["unreadable"]["found"] == len(unreadable.issues) == 4
+    assert rows["unreadable"]["examples"].split(", ") == [issue.path for issue in unreadable.issues]
+    assert len(rows["near_duplicate"]["examples"].split(", ")) == suite.EXAMPLES
+    assert rows["leak"] == {
+        "check": "leak",
+        "meaning": WORDS["leak"],
+        "severity": "ok",
+        "found": 0,
+        "examples": "",
+    }
 
 
 def test_unreadable_files_are_errors_and_come_first(checked):

@@ -1,0 +1,326 @@
+"""`python -m pipelines run`: what runs, what is skipped, what a failure stops, and what the report says."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipelines.runner import locked
+
+ROOT = Path(__file__).parents[2]
+ALL = ["pull", "check", "run", "export", "publish", "drift", "report"]
+
+
+def test_all_stages_run_once_and_are_skipped_while_nothing_changes(pipeline, capfd):
+    assert pipeline.run() == 0
+    assert pipeline.ran == ALL
+    assert set(pipeline.results.values()) == {"passed"}
+    capfd.readouterr()
+    assert pipeline.run() == 0
+    assert pipeline.ran == []
+    assert set(pipeline.results.values()) == {"skipped"}
+    assert "train: skipped. nothing has changed since" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("changed", "run"),
+    [
+        ("photos/cat/3", ["check", "run", "export", "publish", "drift", "report"]),
+        ("outbox/records/b.json", ["pull", "drift", "report"]),
+        ("set/reviewed.csv", ["run", "export", "publish", "drift", "report"]),
+        ("traffic/counts", ["drift", "report"]),
+        ("bundle/model.tflite", ["export"]),
+        ("pipeline/checks/checks.json", ["check"]),
+    ],
+)
+def test_what_changed_runs_anew_with_all_that_follows_from_it(pipeline, changed, run):
+    pipeline.run()
+    assert pipeline.ran == ALL
+    pipeline.write(changed, "changed")
+    assert pipeline.run() == 0
+    assert pipeline.ran == run
+
+
+def test_a_file_that_was_only_touched_changes_nothing(pipeline):
+    pipeline.run()
+    os.utime(pipeline.folder / "photos/cat/1", (1, 1))
+    assert pipeline.ran == ALL
+    pipeline.run()
+    assert pipeline.ran == []
+
+
+def test_changed_options_run_anew(pipeline):
+    pipeline.run()
+    assert pipeline.ran == ALL
+    text = pipeline.config.read_text()
+    pipeline.config.write_text(text + '[train]\noptions = ["--quick"]\n')
+    pipeline.run("--until", "train")
+    assert pipeline.ran == ["run"]
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "results"),
+    [
+        (
+            {"pull": 1},
+            1,
+            {
+                "pull": "failed",
+                "check": "passed",
+                "train": "blocked",
+                "export": "blocked",
+                "publish": "blocked",
+            },
+        ),
+        ({"check": 1}, 3, {"check": "refused", "train": "blocked", "export": "blocked", "watch": "passed"}),
+        ({"check": "broken"}, 1, {"check": "failed", "train": "blocked"}),
+        ({"run": 1}, 1, {"train": "failed", "export": "blocked", "publish": "blocked", "watch": "passed"}),
+        ({"export": 1}, 3, {"train": "passed", "export": "refused", "publish": "blocked", "watch": "passed"}),
+        ({"export": "broken"}, 1, {"export": "failed", "publish": "blocked"}),
+        ({"publish": 1}, 1, {"export": "passed", "publish": "failed", "watch": "passed"}),
+        ({"drift": 1}, 0, {"publish": "passed", "watch": "alarm"}),
+        ({"drift": "few"}, 0, {"watch": "passed"}),
+        ({"drift": "broken"}, 1, {"watch": "failed"}),
+        ({"report": 1}, 1, {"watch": "failed"}),
+    ],
+)
+def test_a_failure_stops_what_hangs_on_it_and_nothing_else(pipeline, told, code, results):
+    pipeline.told(**told)
+    assert pipeline.run() == code
+    assert pipeline.results | results == pipeline.results
+    assert pipeline.report["result"] == {0: "passed", 1: "failed", 3: "refused"}[code]
+    pipeline.told()
+    assert pipeline.run() == 0
+    assert {"failed", "refused", "blocked"} & set(pipeline.results.values()) == set()
+
+
+def test_a_refusal_of_the_gate_says_its_table_and_its_figures(pipeline):
+    pipeline.told(export=1)
+    assert pipeline.run() == 3
+    export = pipeline.report["stages"][3]
+    assert "test.recall  at least 0.9  0.5000  REFUSED" in export["why"]
+    assert export["metrics"] == {"test.recall": 0.5}
+    assert (pipeline.folder / "bundle/model.tflite").read_text() == "old"
+
+
+def test_a_gate_that_refused_before_is_not_taken_for_one_that_refuses_now(pipeline):
+    pipeline.told(export=1)
+    pipeline.run()
+    pipeline.told(export="broken")
+    assert pipeline.run() == 1
+    assert pipeline.report["stages"][3]["why"] == "export says so"
+
+
+def test_part_of_the_stages_goes_by_what_earlier_ones_left(pipeline):
+    assert pipeline.run("--until", "train") == 0
+    assert pipeline.ran == ["pull", "check", "run"]
+    assert pipeline.run("--from", "export", "--until", "publish") == 0
+    assert pipeline.ran == ["export", "publish"]
+    assert [each["stage"] for each in pipeline.report["earlier"]] == ["pull", "check", "train"]
+
+
+def test_an_earlier_refusal_holds_for_later_stages(pipeline):
+    pipeline.told(check=1)
+    assert pipeline.run("--until", "check") == 3
+    assert pipeline.run("--from", "train", "--until", "train") == 1
+    assert pipeline.results == {"train": "blocked"}
+    assert pipeline.ran == ["pull", "check"]
+
+
+def test_export_without_a_run_says_what_makes_one(pipeline):
+    assert pipeline.run("--from", "export", "--until", "export") == 1
+    assert pipeline.report["stages"][0]["why"] == "No training run is known yet: the stage train makes one."
+
+
+def test_a_search_comes_before_the_training_that_it_configures(pipeline):
+    pipeline.config.write_text(
+        pipeline.config.read_text() + '[train]\nhow = "tune"\ntune_options = ["--trials", "2"]\n'
+    )
+    pipeline.run("--from", "check", "--until", "export")
+    train = pipeline.report["stages"][1]
+    assert pipeline.ran == ["check", "tune", "run", "export"]
+    assert "--trials 2" in train["commands"][0]
+    assert "--config runs/tune-" in train["commands"][1]
+    assert pipeline.report["values"]["exported"].startswith("runs/run-")
+    pipeline.run("--from", "check", "--until", "export")
+    assert pipeline.ran == []
+
+
+def test_a_refresh_starts_from_the_run_that_ships_and_looks_at_no_photos(pipeline):
+    config = pipeline.config.read_text()
+    pipeline.run()
+    shipped = pipeline.report["values"]["exported"]
+    pipeline.config.write_text(config + '[train]\nhow = "refresh"\n')
+    assert pipeline.run() == 0
+    assert pipeline.results["check"] == "off"
+    assert f"--run {shipped} --feedback set" in pipeline.report["stages"][2]["commands"][0]
+    pipeline.ran  # noqa: B018 - forgets the calls
+    pipeline.run()
+    assert pipeline.report["values"]["exported"] != shipped
+
+
+def test_a_refresh_without_a_run_says_what_it_needs(pipeline):
+    pipeline.config.write_text(pipeline.config.read_text() + '[train]\nhow = "refresh"\n')
+    assert pipeline.run() == 1
+    assert "[train] needs run, its folder" in pipeline.report["stages"][2]["why"]
+
+
+def test_reviewed_feedback_is_learned_from(pipeline):
+    pipeline.write("outbox/reviewed.csv", "id,group,note\na,cat,\n")
+    pipeline.run()
+    assert "--feedback set" in pipeline.report["stages"][2]["commands"][0]
+
+
+def test_what_is_not_set_up_is_off(pipeline):
+    pipeline.config.write_text('[data]\nphotos = "photos"\n[export]\nbundle = "bundle"\n')
+    assert pipeline.run() == 0
+    assert pipeline.ran == ["check", "run", "export"]
+    assert {name for name, result in pipeline.results.items() if result == "off"} == {
+        "pull",
+        "publish",
+        "watch",
+    }
+
+
+def test_feedback_that_lies_in_a_store_is_pulled_each_time(pipeline):
+    pipeline.config.write_text(pipeline.config.read_text().replace('source = "outbox"\n', ""))
+    pipeline.told(pull=1)
+    pipeline.write("set/versions/0001.json", "{}")
+    for _ in range(2):
+        pipeline.run("--until", "pull")
+        assert pipeline.ran == ["pull"]
+
+
+def test_a_plan_runs_nothing_and_says_why(pipeline, capfd):
+    assert pipeline.run("--plan") == 0
+    first = capfd.readouterr().out
+    assert "check: run (it has not run here yet)" in first
+    assert "export: decided once the stages before it have run" in first
+    assert "$ python -m train check --photos photos --people people --out pipeline/checks" in first
+    assert "reads photos, people" in first
+    assert "exit codes 0: the bundle was replaced; 1: the gate refused" in first
+    assert not (pipeline.folder / "pipeline").exists()
+    pipeline.run()
+    pipeline.write("photos/cat/3", "new")
+    pipeline.ran  # noqa: B018 - forgets the calls
+    capfd.readouterr()
+    assert pipeline.run("--plan", "--json") == 0
+    plans = {each["stage"]: each for each in json.loads(capfd.readouterr().out)["stages"]}
+    assert plans["pull"]["will"] == "skip"
+    assert (plans["check"]["will"], plans["check"]["why"]) == (
+        "run",
+        "its inputs, options or code have changed",
+    )
+    assert pipeline.ran == []
+
+
+def test_the_keys_of_a_plan_go_by_what_no_stage_makes(pipeline, capfd):
+    def keys():
+        pipeline.run("--plan", "--json")
+        return {each["stage"]: each["key"] for each in json.loads(capfd.readouterr().out)["stages"]}
+
+    before = keys()
+    pipeline.run()
+    capfd.readouterr()
+    after = keys()
+    assert {name for name in after if after[name] != before[name]} <= {"train", "watch"}
+    pipeline.write("photos/cat/3", "new")
+    assert {name for name, key in keys().items() if key != after[name]} == {"check", "train"}
+
+
+def test_json_goes_to_standard_output_and_all_else_elsewhere(pipeline, capfd):
+    assert pipeline.run("--json") == 0
+    said = capfd.readouterr()
+    assert json.loads(said.out) == pipeline.report
+    assert "check says so" in said.err
+
+
+def test_the_page_of_the_report_shows_stages_and_checks(pipeline):
+    pipeline.told(check=1)
+    pipeline.run()
+    page = (pipeline.folder / "pipeline" / "report.html").read_text("utf-8")
+    assert "<td class=refused>refused" in page
+    assert "<td>expect_no_leak<td class=failed>failed<td>0<td>1<td>photos/cat/1" in page
+    assert 'href="logs/check.log"' in page
+    assert "check says so" in (pipeline.folder / "pipeline/logs/check.log").read_text()
+
+
+def test_two_runs_at_once_are_one_too_many(pipeline, capfd):
+    with locked(pipeline.folder / "pipeline"):
+        assert pipeline.run() == 75
+        assert f"by process {os.getpid()}" in capfd.readouterr().err
+        assert pipeline.run("--plan") == 0
+    assert pipeline.ran == []
+    assert pipeline.run() == 0
+
+
+def test_sigterm_stops_the_command_too_and_the_next_run_goes_on(pipeline):
+    pipeline.told(run="wait")
+    command = [sys.executable, "-m", "pipelines", "run", "--config", str(pipeline.config)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        log = pipeline.folder / "pipeline/logs/train.log"
+        deadline = time.monotonic() + 60
+        while not (log.exists() and "waiting" in log.read_text()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 130
+    assert (pipeline.folder / "interrupted").exists()
+    assert pipeline.results["train"] == "stopped"
+    assert "export" not in pipeline.results
+    pipeline.told()
+    pipeline.ran  # noqa: B018 - forgets the calls
+    assert pipeline.run() == 0
+    assert pipeline.ran == ["run", "export", "publish", "drift", "report"]
+
+
+def test_an_interpreter_that_is_not_there_is_named(pipeline, monkeypatch):
+    monkeypatch.setenv("CAT_PYTHON", "/nowhere/python")
+    assert pipeline.run("--until", "pull") == 1
+    assert (
+        pipeline.report["stages"][0]["why"] == "/nowhere/python cannot be started: No such file or directory"
+    )
+
+
+def test_a_damaged_memory_is_told(pipeline, capfd):
+    pipeline.write("pipeline/state.json", "{")
+    assert pipeline.run() == 1
+    assert "Without it all stages run anew" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[data", "cannot be read"),
+        ("[nothing]\n", "there is no table [nothing]; there are pipeline, data"),
+        ('[data]\nphoto = "x"\n', "[data] has no 'photo'; it has photos"),
+        ("[data]\nphotos = 3\n", "photos of [data] is 3; it must be a path"),
+        ("[export]\n", "[data] needs photos"),
+        ('[data]\nphotos = "p"\n[train]\nhow = "guess"\n', "it is one of run, refresh, tune"),
+        ('[train]\nhow = "refresh"\n', "[feedback] needs set"),
+        ('[data]\nphotos = "p"\n[train]\noptions = "--quick"\n', "it must be a list of texts"),
+        ('[data]\nphotos = "p"\n[triggers]\ndays = 0\n', "it must be a number above 0"),
+        ('[data]\nphotos = "p"\n[triggers]\nanswers = 1.5\n', "it must be a whole number above 0"),
+        ('[data]\nphotos = "p"\n[triggers]\ndrift = 1\n', "it must be true or false"),
+    ],
+)
+def test_settings_that_mean_nothing_get_a_sentence(pipeline, capfd, text, said):
+    pipeline.config.write_text(text)
+    assert pipeline.run() == 2
+    error = capfd.readouterr().err
+    assert said in error
+    assert "pipeline.toml" in error
+    assert "Traceback" not in error
+
+
+def test_a_missing_file_of_settings_and_a_wrong_order_get_a_sentence(pipeline, capfd):
+    assert pipeline.run("--from", "export", "--until", "check") == 2
+    assert "export comes after check" in capfd.readouterr().err
+    pipeline.config.unlink()
+    assert pipeline.run() == 2
+    assert "--config FILE" in capfd.readouterr().err
