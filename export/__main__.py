@@ -19,6 +19,7 @@ from cat_model.settings import SHIPPED_BUNDLE
 from cat_model.signature import SignatureError
 from export.gate import RULES, GateError
 from train.config import TrainError
+from train.store import require_store
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,6 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=Path(known) if known else None,
         help="another uint8 .tflite file: size, time and memory are measured against it (CAT_BASELINE)",
     )
+    parser.add_argument(
+        "--without-mlflow",
+        action="store_true",
+        help="ask nothing of MLflow's store; `python -m train track RUN` tells it later",
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--dry-run", action="store_true", help="measure and gate, and leave the bundle as it is")
     how.add_argument("--force", metavar="REASON", help="replace the bundle even if the gate refuses")
@@ -52,6 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # TensorFlow's own start-up notes hide what this program says.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+    try:
+        if not options.without_mlflow:
+            _require_the_store(options.run)  # before TensorFlow is imported, which takes long
+    except (TrainError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+
     from export import pipeline
     from export.convert import ExportError
 
@@ -63,12 +76,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dry_run=options.dry_run,
         force=options.force,
         key=options.key,
+        without_mlflow=options.without_mlflow,
     )
     try:
         return 0 if pipeline.publish(given) else 1
     except (BundleError, ExportError, GateError, SignatureError, TrainError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def _require_the_store(folder: Path) -> None:
+    from train.run import Run
+
+    uri = Run.read(folder).tracking_uri
+    try:
+        require_store(uri)
+    except TrainError as error:
+        raise TrainError(
+            f"{error} With --without-mlflow, export keeps for later what it would say."
+        ) from error
 
 
 def _shipped(options: argparse.Namespace) -> int:

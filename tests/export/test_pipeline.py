@@ -67,7 +67,7 @@ def place(run, answers, tmp_path, monkeypatch):
     says_nothing = SimpleNamespace(probabilities=lambda pixels, _: np.full(len(pixels), 0.5))
     notebook = Notebook()
     for where, name, stand_in in (
-        (pipeline, "Tracker", lambda *_: notebook),
+        (pipeline, "Tracker", lambda *_, **__: notebook),
         (pipeline, "convert", lambda *_: answers.model),
         (pipeline.heads, "load", lambda _: says_nothing),
         (pipeline.evaluate, "plain", lambda *_: answers.plain),
@@ -116,7 +116,7 @@ def test_a_model_that_passes_becomes_the_bundle_with_all_its_files(place):
 
 @pytest.mark.parametrize("fault", [MlflowException("no answer"), OSError("disk full")])
 def test_a_model_that_passes_ships_though_mlflow_is_down(place, monkeypatch, capsys, fault):
-    def fail(*_):
+    def fail(*_, **__):
         raise fault
 
     monkeypatch.setattr(pipeline, "Tracker", fail)
