@@ -1,4 +1,4 @@
-"""The export pipeline: convert, fit the cascade, evaluate, gate, and replace the bundle that ships."""
+"""The export pipeline: convert, fit the cascade, gate, replace the bundle that ships, and register it."""
 
 import json
 import sys
@@ -81,6 +81,7 @@ def publish(options: ExportOptions) -> bool:
     result = _evaluate(run, keras_model, converted, limits, options)
 
     export = run.folder / "export"
+    (export / signature.SIGNATURE).unlink(missing_ok=True)  # of an earlier export
     files = _files(run, converted, result)
     if key is not None:
         files[signature.SIGNATURE], _ = signature.sign(files[bundle.MANIFEST], key)
@@ -88,10 +89,11 @@ def publish(options: ExportOptions) -> bool:
         write_durably(export / name, content)
     print(gate.table(result.results))
     print(result.comparison.note)
+    shipped = False
     try:
-        _conclude(options, result, files, export)
+        shipped = _conclude(options, result, files, export)
     finally:
-        _try_to_track(options, run, result, export)
+        _try_to_track(options, run, result, export, shipped)
     return result.ships
 
 
@@ -141,15 +143,17 @@ def _files(run: Run, converted: bytes, result: ExportResult) -> dict[str, bytes]
     }
 
 
-def _try_to_track(options: ExportOptions, run: Run, result: ExportResult, export: Path) -> None:
+def _try_to_track(
+    options: ExportOptions, run: Run, result: ExportResult, export: Path, shipped: bool
+) -> None:
     """Tell MLflow, or say that it could not be told: an hour of measuring must not be lost by that."""
     try:
-        _track(options, run, result, export)
+        _track(options, run, result, export, shipped)
     except FAULTS as error:
         print(f"MLflow could not be told the gate's result, which lies in {export}: {error}", file=sys.stderr)
 
 
-def _track(options: ExportOptions, run: Run, result: ExportResult, export: Path) -> None:
+def _track(options: ExportOptions, run: Run, result: ExportResult, export: Path, shipped: bool) -> None:
     tracker = Tracker(run.tracking_uri, run.mlflow_run, run.folder, keep=options.without_mlflow)
     for split, metrics in result.measured.metrics.items():
         tracker.metrics(flatten(f"int8.{split}", metrics))
@@ -160,14 +164,23 @@ def _track(options: ExportOptions, run: Run, result: ExportResult, export: Path)
         tracker.metrics(result.budget.for_gate())
     tracker.tag("gate", result.word)
     tracker.text(gate.table(result.results), "gate.txt")
-    tracker.file(export, "export")
+    registered = shipped or result.word == "passed"
+    for path in sorted(export.iterdir()):
+        if not (registered and path.name == bundle.MODEL):  # the registry has it
+            tracker.file(path, "export")
+    if registered:
+        tracker.register(export, result.word == "passed", options.target if shipped else None)
+    if options.without_mlflow:
+        print(f"MLflow was not asked. python -m train track {run.folder} tells it.")
 
 
-def _conclude(options: ExportOptions, result: ExportResult, files: Mapping[str, bytes], export: Path) -> None:
+def _conclude(options: ExportOptions, result: ExportResult, files: Mapping[str, bytes], export: Path) -> bool:
+    """Replace the bundle, if it may be; return whether it was."""
     if options.dry_run or not result.ships:
         print(
             f"{result.word.capitalize()}. {options.target} is as it was; the exported files lie in {export}."
         )
-        return
+        return False
     written = bundle.write(options.target, files)
     print(f"{result.word.capitalize()}. {options.target} now holds {written.version}.")
+    return True

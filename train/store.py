@@ -9,9 +9,14 @@ import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from train.config import TrainError
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENT = "are-you-a-cat"
 ANSWER_S, LOCK_S = 8.0, 2.0
 """Seconds: for a store's first answer, and for a lock to go."""
 RUN_ID = "mlflow-run.txt"
@@ -20,6 +25,7 @@ RUN_ID = "mlflow-run.txt"
 # MLflow's own are 120 s and 7 retries: minutes of silence. Whoever sets them is obeyed.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # for a few small files
 
 
 def require_store(uri: str) -> None:
@@ -50,6 +56,19 @@ def run_id(noted: str, folder: Path) -> str:
     """
     later = folder / RUN_ID
     return noted or (later.read_text("utf-8") if later.exists() else "")
+
+
+def experiment(client: "MlflowClient", uri: str) -> str:
+    """Return the id of the experiment, which is made at first use.
+
+    Its artifacts lie beside an SQLite database, not in the working directory.
+    """
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found:
+        return found.experiment_id
+    database = database_of(uri)
+    location = str(artifacts_beside(database) / EXPERIMENT) if database else None
+    return client.create_experiment(EXPERIMENT, artifact_location=location)
 
 
 def unusable(uri: str, fault: str) -> str:
@@ -133,6 +152,7 @@ def follow_the_database(database: Path) -> None:
             ("experiments", "artifact_location"),
             ("runs", "artifact_uri"),
             ("logged_models", "artifact_location"),
+            ("model_versions", "source"),
             ("model_versions", "storage_location"),
         ):
             if table not in tables:

@@ -14,7 +14,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
-import keras
 import mlflow
 import numpy as np
 from mlflow import MlflowClient
@@ -24,10 +23,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from sqlalchemy.exc import SQLAlchemyError
 
 from cat_model.atomic import write_durably
+from cat_model.bundle import MANIFEST
 from train import store
 from train.config import TrainError
 
-EXPERIMENT = "are-you-a-cat"
 FAULTS = (MlflowException, SQLAlchemyError, OSError, sqlite3.Error)
 """What is raised where MLflow's store cannot be reached or written."""
 REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST"}
@@ -125,6 +124,18 @@ class Tracker:
         """Store a saved Keras model, so that `mlflow.keras.load_model` finds it."""
         self._send("model", str(path.absolute()))
 
+    def register(self, folder: Path, passed: bool, target: Path | None) -> None:
+        """Register a bundle in MLflow's model registry, once, and set its aliases.
+
+        Args:
+            folder: of the bundle's files, until they are sent.
+            passed: whether it passed its gate, and so becomes the challenger.
+            target: the folder that is served, if the bundle was put there: it becomes the champion, unless
+                another one is there by the time that the store is told.
+        """
+        now = int(time.time() * 1000)
+        self._send("register", str(folder.absolute()), passed, str(target.absolute()) if target else "", now)
+
     def catch_up(self) -> str:
         """Send what waits; return a sentence that says what came of it."""
         count = len(self._waiting())
@@ -152,7 +163,7 @@ class Tracker:
         if not self._keep and (self._away_since is None or time.monotonic() - self._away_since > LATER_S):
             self._away_since = None
             try:
-                with _quiet():
+                with quiet():
                     self._look()
                     for kind, *values in entries:
                         getattr(self, f"_put_{kind}")(*values)
@@ -194,11 +205,10 @@ class Tracker:
     def _client(self) -> MlflowClient:
         return MlflowClient(tracking_uri=self.uri)
 
-    def _put_start(self, name: str, tags: Mapping[str, str], milliseconds: int) -> None:
+    def _put_start(self, name: str, tags: dict[str, str], milliseconds: int) -> None:
         if self.run_id:  # made before, but what came after it in the same call could not be sent
             return
-        experiment = self._client.get_experiment_by_name(EXPERIMENT)
-        number = experiment.experiment_id if experiment else _make_experiment(self._client, self.uri)
+        number = store.experiment(self._client, self.uri)
         made = self._client.create_run(number, start_time=milliseconds, tags=tags, run_name=name)
         write_durably(self._folder / store.RUN_ID, made.info.run_id.encode())
         self.run_id = made.info.run_id
@@ -231,13 +241,28 @@ class Tracker:
         else:
             print(f"{path} is gone, so MLflow does not get it.", file=sys.stderr)
 
+    def _put_register(self, folder: str, passed: bool, target: str, milliseconds: int) -> None:
+        from train import registry
+
+        if not (Path(folder) / MANIFEST).exists():
+            print(f"{folder} is gone, so MLflow's registry does not get it.", file=sys.stderr)
+            return
+        version = registry.register(self._client, Path(folder), self.run_id, milliseconds)
+        aliases = []
+        if passed and registry.challenge(self._client, version):
+            aliases.append(registry.CHALLENGER)
+        if target and registry.crown(self._client, version, Path(target)):
+            aliases.append(registry.CHAMPION)
+        print(registry.sentence(version, aliases))
+
     def _put_model(self, path: str) -> None:
+        import keras
+        from mlflow.keras import log_model
+
         model: Any = keras.saving.load_model(path)
         photo = np.zeros((1, *model.input_shape[1:]), np.uint8)
         answer = {name: np.asarray(value) for name, value in model(photo).items()}
         packages = [f"{name}=={metadata.version(name)}" for name in ("keras", "tensorflow")]
-        from mlflow.keras import log_model
-
         mlflow.set_tracking_uri(self.uri)
         with mlflow.start_run(run_id=self.run_id):
             log_model(
@@ -245,15 +270,8 @@ class Tracker:
             )
 
 
-def _make_experiment(client: MlflowClient, uri: str) -> str:
-    """Make the experiment; its artifacts lie beside an SQLite database, not in the working directory."""
-    database = store.database_of(uri)
-    location = str(store.artifacts_beside(database) / EXPERIMENT) if database else None
-    return client.create_experiment(EXPERIMENT, artifact_location=location)
-
-
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep MLflow from printing tracebacks of what it raises: that is told in one sentence."""
     logger = logging.getLogger("mlflow")
     before = logger.level

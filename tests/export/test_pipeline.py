@@ -31,7 +31,7 @@ class Notebook:
     """Stands in for MLflow's tracker and remembers what it is told."""
 
     def __init__(self):
-        self.tags, self.texts = {}, {}
+        self.tags, self.texts, self.files, self.registered = {}, {}, set(), []
 
     def tag(self, name, value):
         self.tags[name] = value
@@ -43,7 +43,12 @@ class Notebook:
         assert all(np.isfinite(value) for value in values.values())
 
     def file(self, path, _):
-        assert (path / "manifest.json").exists()
+        assert path.exists()
+        self.files.add(path.name)
+
+    def register(self, folder, passed, target):
+        assert (folder / "manifest.json").exists()
+        self.registered.append((passed, target))
 
 
 @pytest.fixture(scope="module")
