@@ -130,8 +130,8 @@ def _tell_the_registry(folder: Path) -> None:
         said = shipped.register(folder, Paths.from_env().tracking_uri, begin=False)
     except TrainError as error:
         print(
-            f"MLflow's registry still calls the other bundle champion. {error} "
-            "Not rollback, which would undo it, but: python -m export register",
+            f"MLflow's registry still calls the other bundle champion. {error} Here that command is "
+            "python -m export register: a second rollback would undo the first.",
             file=sys.stderr,
         )
     else:
