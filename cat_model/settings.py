@@ -22,12 +22,12 @@ class RegistrySettings:
     """How MLflow's server is asked for a registered model; by the variables of MLflow itself.
 
     Attributes:
-        uri: its address, http:// or https://.
+        uri: its address, http:// or https://, with name and password where it needs them.
         token: bearer token; empty for none.
         login: name and password; None for none.
     """
 
-    uri: str = ""
+    uri: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     login: tuple[str, str] | None = field(default=None, repr=False)
 
@@ -127,7 +127,7 @@ def _bundle(environ: Mapping[str, str]) -> tuple[Path, Address | None, RegistryS
             copies = Path(above).expanduser() / "are-you-a-cat"
         except RuntimeError:
             raise SettingsError(
-                f"CAT_BUNDLE is {text!r}, whose copy needs a folder, and there is no home: set CAT_BUNDLE_CACHE."
+                f"CAT_BUNDLE is {text!r}, and there is no home folder for its copy: set CAT_BUNDLE_CACHE."
             ) from None
     return Path(copies) / origin.folder_name(registry.shown) / "bundle", origin, registry
 

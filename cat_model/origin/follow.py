@@ -5,14 +5,13 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from cat_model import bundle, extras
 from cat_model.atomic import write_durably
 from cat_model.bundle import Bundle, BundleError
 from cat_model.origin.address import MLFLOW
+from cat_model.origin.base import Origin, OriginError, Revision
 from cat_model.predictor import Predictor
 from cat_model.settings import Settings, SettingsError
 
@@ -22,52 +21,6 @@ EVERY_S = 20.0
 REFUSED_AGAIN_S = 600.0
 """Seconds until a revision is tried again that could not be served."""
 REVISION, DOWNLOAD = "revision.txt", "download"
-
-
-class OriginError(Exception):
-    """An origin does not give what was asked for just now; the message names it and says why."""
-
-
-@dataclass(frozen=True)
-class Revision:
-    """One state of an origin.
-
-    Attributes:
-        name: the same name is always the same files.
-        words: how it is called in a sentence, such as "version 3".
-    """
-
-    name: str
-    words: str
-
-
-class Origin(Protocol):
-    """A place that bundles come from."""
-
-    name: str
-
-    def newest(self) -> Revision:
-        """Return what the address means now.
-
-        Raises:
-            OriginError: it could not be told.
-        """
-        ...
-
-    def download(self, revision: Revision, folder: Path) -> Path:
-        """Download a bundle's files, and go on with files that an earlier call left incomplete.
-
-        Args:
-            revision: that `newest` gave.
-            folder: to write to; nothing else writes there.
-
-        Returns:
-            The folder that holds the bundle's files, and no incomplete ones.
-
-        Raises:
-            OriginError: they are not all there; what is there already stays for the next call.
-        """
-        ...
 
 
 class Follower:

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from cat_model import bundle
 from cat_model.origin.address import Address
-from cat_model.origin.follow import OriginError, Revision
+from cat_model.origin.base import OriginError, Revision
 
 ASK_S = 10.0
 """Seconds that the hub may take to answer a question."""
@@ -59,6 +59,7 @@ class HubOrigin:
             GatedRepoError,
             HfHubHTTPError,
             HFValidationError,
+            LocalEntryNotFoundError,
             RepositoryNotFoundError,
             RevisionNotFoundError,
         )
@@ -80,6 +81,8 @@ class HubOrigin:
             ) from error
         except HfHubHTTPError as error:
             raise OriginError(f"{self.name}: the hub answers {error.response.status_code}.") from error
+        except LocalEntryNotFoundError as error:  # there is none here, and none to be had
+            raise OriginError(f"{self.name}: the hub cannot be reached.") from error
         except (HFValidationError, OSError) as error:
             raise OriginError(f"{self.name}: {_first_line(error)}") from error
         except OriginError:

@@ -17,7 +17,7 @@ import httpx
 
 from cat_model import bundle
 from cat_model.origin.address import Address
-from cat_model.origin.follow import OriginError, Revision
+from cat_model.origin.base import OriginError, Revision
 from cat_model.settings import RegistrySettings
 
 API = "/api/2.0/mlflow/"
@@ -89,8 +89,8 @@ class RegistryOrigin:
         """Copy from a folder that this machine and MLflow's server share."""
         if not source.is_dir():
             raise OriginError(
-                f"{self.name}: its files are in a folder of MLflow's server; the server hands them out if it is "
-                "started with --serve-artifacts, and registered models have to be made then."
+                f"{self.name}: its files are in a folder of MLflow's server, which hands out those of models "
+                "that were registered while it ran with --serve-artifacts."
             )
         for name in bundle.FILES:
             if (source / name).exists():
@@ -123,7 +123,7 @@ class RegistryOrigin:
         code = _error_code(answer)
         if code in NOT_THERE:
             raise OriginError(
-                f"{self.name}: MLflow's registry {self._settings.shown} has no such model or alias."
+                f"{self.name}: MLflow's server {self._settings.shown} has no such model, version or alias."
             )
         raise self._refusal(answer)
 
@@ -153,9 +153,7 @@ class RegistryOrigin:
     def _fetch(self, client: httpx.Client, place: str, path: Path, size: int) -> None:
         """Download a file to its name, by way of a partial one that is gone on with."""
         if size > LARGEST:
-            raise OriginError(
-                f"{self.name}: {path.name} has {size} bytes; no file of a bundle is that large."
-            )
+            raise OriginError(f"{self.name}: {path.name} has {size} bytes; {LARGEST} are the most.")
         part = path.with_name(f"{path.name}.part")
         for left in reversed(range(ATTEMPTS)):
             before = part.stat().st_size if part.exists() else 0
@@ -175,14 +173,14 @@ class RegistryOrigin:
             have = 0
         if have == size and have:
             return
-        asked = {"Range": f"bytes={have}-"} if have else {}
+        asked = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
         with client.stream("GET", f"{ARTIFACTS}/{quote(place)}", headers=asked) as answer:
             going_on = answer.status_code == httpx.codes.PARTIAL_CONTENT
             if not going_on and answer.status_code != httpx.codes.OK:
                 raise self._refusal(answer)
             if going_on and not re.match(rf"bytes {have}-", answer.headers.get("Content-Range", "")):
                 raise OriginError(
-                    f"{self.name}: MLflow's server sends another part of {part.name} than asked for."
+                    f"{self.name}: MLflow's server sends another part of {part.stem} than asked for."
                 )
             with part.open("ab" if going_on else "wb") as file:
                 written = have if going_on else 0

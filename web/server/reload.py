@@ -53,7 +53,7 @@ class ReloadingPredictor:
 
     @property
     def problem(self) -> str | None:
-        """Why the newest bundle, in the folder or at its origin, is not the one that answers; None if it is."""
+        """Why the newest bundle, here or at its origin, is not the one that answers; None if it is."""
         return self._problem or (self._follower.problem if self._follower else None)
 
     @property

@@ -118,7 +118,7 @@ class _Registry(_Answers):
 class _Hub(_Answers):
     """The hub: a repository's state, and its files."""
 
-    def route(self, path: str, asked: dict[str, str]) -> None:
+    def route(self, path: str, _: dict[str, str]) -> None:
         place, parts = self.place, path.strip("/").split("/")
         missing = {"X-Error-Code": "RevisionNotFound"}
         if path.startswith("/api/models/me/cat/revision/"):

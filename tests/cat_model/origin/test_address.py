@@ -1,5 +1,6 @@
 """What CAT_BUNDLE may say beside a folder, and what is said where it says neither."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -76,8 +77,7 @@ def test_a_registry_needs_the_address_of_a_server():
         {"CAT_BUNDLE": "models:/cat@champion", "MLFLOW_TRACKING_PASSWORD": "hush"} | SERVER
     )
     assert settings.registry.shown == "https://mlflow.example"
-    assert "secret" not in repr(settings.registry.shown)
-    assert "hush" not in repr(settings)
+    assert not {"secret", "hush"} & set(re.findall(r"\w+", repr(settings)))
 
 
 def test_of_a_folder_nothing_is_asked():
