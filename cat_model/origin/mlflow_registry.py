@@ -4,10 +4,10 @@ mlflow-skinny would do too, but takes three times as long to import as the HTTP 
 anyway (docs/registry.md), and does not go on with a download that broke off.
 """
 
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -16,6 +16,7 @@ from urllib.request import url2pathname
 import httpx
 
 from cat_model import bundle
+from cat_model.origin import transfer
 from cat_model.origin.address import Address
 from cat_model.origin.base import OriginError, Revision
 from cat_model.settings import RegistrySettings
@@ -25,10 +26,6 @@ ARTIFACTS = "/api/2.0/mlflow-artifacts/artifacts"
 INSIDE = "artifacts/bundle"
 """Where a registered model holds its bundle: that of MLflow's pyfunc artifacts."""
 CONNECT_S, READ_S = 5.0, 15.0
-ATTEMPTS = 5
-"""How often a file is gone on with after it broke off, in one download."""
-LARGEST = 200_000_000
-"""Bytes of a file of a bundle, at most."""
 NOT_THERE = {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}
 
 
@@ -74,8 +71,8 @@ class RegistryOrigin:
             place = f"{parts.path.strip('/')}/{INSIDE}"
             with self._client() as client:
                 for name, size in self._listed(client, place).items():
-                    if not (folder / name).exists():
-                        self._fetch(client, f"{place}/{name}", folder / name, size)
+                    ask = partial(self._open, client, f"{place}/{name}")
+                    transfer.fetch(ask, folder / name, size, httpx.TransportError)
         else:
             raise OriginError(
                 f"{self.name}: its files are at {parts.scheme}://, which is not read from here; "
@@ -110,6 +107,8 @@ class RegistryOrigin:
                 follow_redirects=False,  # with a password to nobody else
             ) as client:
                 yield client
+        except transfer.TransferError as error:
+            raise OriginError(f"{self.name}: {error}.") from error
         except (httpx.HTTPError, httpx.InvalidURL, ImportError, ValueError, KeyError, TypeError) as error:
             said = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
             raise OriginError(
@@ -150,50 +149,12 @@ class RegistryOrigin:
                 found[name] = int(each.get("file_size", 0))
         return found
 
-    def _fetch(self, client: httpx.Client, place: str, path: Path, size: int) -> None:
-        """Download a file to its name, by way of a partial one that is gone on with."""
-        if size > LARGEST:
-            raise OriginError(f"{self.name}: {path.name} has {size} bytes; {LARGEST} are the most.")
-        part = path.with_name(f"{path.name}.part")
-        for left in reversed(range(ATTEMPTS)):
-            before = part.stat().st_size if part.exists() else 0
-            try:
-                self._go_on(client, place, part, size)
-                break
-            except httpx.TransportError:
-                grown = part.exists() and part.stat().st_size > before
-                if not left or not grown:
-                    raise
-        part.rename(path)
-
-    def _go_on(self, client: httpx.Client, place: str, part: Path, size: int) -> None:
-        have = part.stat().st_size if part.exists() else 0
-        if have > size:
-            part.unlink()
-            have = 0
-        if have == size and have:
-            return
-        asked = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-        with client.stream("GET", f"{ARTIFACTS}/{quote(place)}", headers=asked) as answer:
-            going_on = answer.status_code == httpx.codes.PARTIAL_CONTENT
-            if not going_on and answer.status_code != httpx.codes.OK:
+    @contextmanager
+    def _open(self, client: httpx.Client, place: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+        with client.stream("GET", f"{ARTIFACTS}/{quote(place)}", headers=dict(headers)) as answer:
+            if answer.status_code not in (transfer.OK, transfer.PARTIAL_CONTENT):
                 raise self._refusal(answer)
-            if going_on and not re.match(rf"bytes {have}-", answer.headers.get("Content-Range", "")):
-                raise OriginError(
-                    f"{self.name}: MLflow's server sends another part of {part.stem} than asked for."
-                )
-            with part.open("ab" if going_on else "wb") as file:
-                written = have if going_on else 0
-                for chunk in answer.iter_bytes():
-                    written += len(chunk)
-                    if written > size:
-                        break
-                    file.write(chunk)
-        if written != size:
-            part.unlink()
-            raise OriginError(
-                f"{self.name}: {part.stem} has not the {size} bytes that MLflow's server lists."
-            )
+            yield answer
 
 
 def _error_code(answer: httpx.Response) -> str:

@@ -24,6 +24,8 @@ class Place:
         asks: the header Authorization that every request must have; None for none.
         source: where a version's artifacts are, by MLflow's word; {} is its number.
         folder: of the bundle inside a version or commit; empty or with a slash at its end.
+        says: body of every answer; empty for what it should be.
+        longer: what follows each file beyond the bytes that it is said to have.
         requests: method, path and the header Range of every request.
     """
 
@@ -34,6 +36,8 @@ class Place:
     asks: str | None = None
     source: str = "mlflow-artifacts:/1/models/m-{}/artifacts"
     folder: str = ""
+    says: bytes = b""
+    longer: bytes = b""
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     address: str = ""
 
@@ -61,6 +65,8 @@ class _Answers(BaseHTTPRequestHandler):
             return self._json({"error_code": "INTERNAL_ERROR"}, self.place.refuses)
         if self.place.asks and self.headers.get("Authorization") != self.place.asks:
             return self._json({}, 401)
+        if self.place.says:
+            return self._file(self.place.says)
         return self.route(parts.path, {name: each[0] for name, each in parse_qs(parts.query).items()})
 
     def route(self, path: str, asked: dict[str, str]) -> None:
@@ -112,7 +118,7 @@ class _Registry(_Answers):
                 {"path": name, "is_dir": False, "file_size": len(content)} for name, content in files.items()
             ]
             return self._json({"files": listed})
-        return self._file(files[path.rpartition("/")[2]])
+        return self._file(files[path.rpartition("/")[2]] + place.longer)
 
 
 class _Hub(_Answers):
@@ -125,8 +131,9 @@ class _Hub(_Answers):
             commit = place.points_to.get(parts[-1], parts[-1])
             if commit not in place.versions:
                 return self._missing(**missing)
-            names = [{"rfilename": f"{place.folder}{name}"} for name in place.versions[commit]]
-            return self._json({"id": "me/cat", "sha": commit, "siblings": names})
+            files = place.versions[commit].items()
+            listed = [{"rfilename": f"{place.folder}{name}", "size": len(content)} for name, content in files]
+            return self._json({"id": "me/cat", "sha": commit, "siblings": listed})
         if path.startswith("/me/cat/resolve/"):
             commit, name = parts[3], "/".join(parts[4:]).removeprefix(place.folder)
             content = place.versions[commit][name]
