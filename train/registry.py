@@ -56,13 +56,13 @@ def find(client: MlflowClient, folder: Path) -> ModelVersion | None:
 
 
 def register(client: MlflowClient, folder: Path, run_id: str, passed_at: int) -> ModelVersion:
-    """Return the version that holds a bundle, which is made unless it exists.
+    """Return the version that holds a bundle; it is made unless it exists.
 
     Args:
         client: of the store.
         folder: of the bundle.
         run_id: of the run that trained it.
-        passed_at: when it passed the gate, in milliseconds since 1970.
+        passed_at: when it passed the gate, in milliseconds since 1970; 0 where nobody knows.
 
     Raises:
         MlflowException: the store refuses, or is away.
@@ -134,12 +134,13 @@ def follow(client: MlflowClient, uri: str, target: Path, *, begin: bool) -> str:
     """
     if not begin and _holder(client, CHAMPION) is None:
         return ""
-    version = find(client, target)
+    version, aliases = find(client, target), [CHAMPION]
     if version is None:
         version = register(client, target, _origin(client, uri, Bundle.read(target)), 0)
-    passed = version.tags["gate"] == "passed" and challenge(client, version)
+        if version.tags["gate"] == "passed" and challenge(client, version):
+            aliases.insert(0, CHALLENGER)
     crown(client, version, target)
-    return sentence(version, [*([CHALLENGER] if passed else ()), CHAMPION])
+    return sentence(version, aliases)
 
 
 def _origin(client: MlflowClient, uri: str, held: Bundle) -> str:

@@ -25,7 +25,9 @@ RUN_ID = "mlflow-run.txt"
 # MLflow's own are 120 s and 7 retries: minutes of silence. Whoever sets them is obeyed.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # for a few small files
+# What it prints by itself: bars for a few small files, addresses of its own page after each run.
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 
 
 def require_store(uri: str) -> None:

@@ -48,13 +48,10 @@ class Follower:
 
         Whatever goes wrong leaves the bundle as it is, and is told in `problem`.
         """
-        try:
-            replaced = self._refresh()
-        except (OriginError, BundleError, OSError) as error:
-            self._tell(str(error))
-            return False
-        if self._refused is None:
-            self._problem = None
+        before = self._problem
+        replaced = self._try()
+        if self._problem and self._problem != before:
+            LOG.warning("%s", self._problem)
         return replaced
 
     def bring(self) -> None:
@@ -63,9 +60,22 @@ class Follower:
         Raises:
             BundleError: it gives none, and there is none from before.
         """
-        self.refresh()
-        if self._problem and not (self._folder / bundle.MANIFEST).exists():
-            raise BundleError(f"There is no model yet from {self._origin.name}. {self._problem}")
+        self._try()
+        if not self._problem:
+            return
+        if not (self._folder / bundle.MANIFEST).exists():
+            raise BundleError(f"{self._problem} There is no copy from before.")
+        LOG.warning("%s The copy from before answers.", self._problem)
+
+    def _try(self) -> bool:
+        try:
+            replaced = self._refresh()
+        except (OriginError, BundleError, OSError) as error:
+            self._problem = str(error)
+            return False
+        if self._refused is None:
+            self._problem = None
+        return replaced
 
     def _refresh(self) -> bool:
         newest = self._origin.newest()
@@ -104,11 +114,6 @@ class Follower:
             raise BundleError(f"{revision.words} of {self._origin.name} is not used: {said}") from error
         write_durably(self._folder.parent / REVISION, revision.name.encode())
         shutil.rmtree(download, ignore_errors=True)
-
-    def _tell(self, problem: str) -> None:
-        if problem != self._problem:
-            LOG.warning("%s", problem)
-        self._problem = problem
 
 
 def follower(settings: Settings) -> Follower | None:

@@ -74,7 +74,7 @@ def test_artifacts_in_a_folder_that_both_machines_see_are_copied(registry, tmp_p
 
 def test_artifacts_that_cannot_be_read_from_here_are_named(registry, tmp_path):
     registry.source = "s3://bucket/1"
-    with pytest.raises(BundleError, match="its files are at s3://.*--serve-artifacts"):
+    with pytest.raises(BundleError, match=r"its files are at s3://.*--serve-artifacts"):
         brought(registry, tmp_path)
 
 
