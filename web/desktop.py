@@ -33,6 +33,7 @@ class Desktop:
         self._windows = windows
         self._stops = stops
         self._shown: Window | None = None
+        self._closing = False
         self._address = ""
 
     def open(self, address: str) -> None:
@@ -49,6 +50,7 @@ class Desktop:
 
     def close(self) -> None:
         """Close the window."""
+        self._closing = True
         if self._shown:
             self._shown.close()
 
@@ -61,10 +63,12 @@ class Desktop:
             except OSError:
                 continue
             self._shown = window
-            if process.wait() == 0 or time.monotonic() - began > OPENED_S:
+            if process.wait() == 0 or self._closing or time.monotonic() - began > OPENED_S:
                 self._stops.append(0)
                 return
             self._shown = None
+        if self._closing:
+            return
         webbrowser.open(self._address)
         print("There is no window for apps here; the page is in your browser (stop with Ctrl+C).", flush=True)
 

@@ -26,7 +26,7 @@ from web.server.proxy import ROOT
 LOG = logging.getLogger(__name__)
 PAGES = {
     "", "assets", "busy", "config", "favicon.ico", "health", "login", "login_check", "logout",
-    "manifest.json", "metrics", "model-card", "robots.txt", "static", "svelte", "theme.css", *pwa.NAMES,
+    "metrics", "model-card", "robots.txt", "static", "svelte", "theme.css", *pwa.NAMES,
 }  # fmt: skip
 API = {
     "app_id", "call", "cancel", "heartbeat", "info", "login_check", "openapi.json", "queue", "reset", "run",

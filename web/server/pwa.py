@@ -14,16 +14,12 @@ from starlette.routing import Route
 from web import text
 from web.icon import SIDES, icon, web_manifest
 
-MANIFEST, WORKER = "site.webmanifest", "offline.js"
+MANIFEST, WORKER = "manifest.json", "offline.js"
 ICONS = {f"icon-{side}.png": side for side in SIDES}
 NAMES = {MANIFEST, WORKER, *ICONS}
-"""First names of the paths of what is served here."""
-HEAD = (
-    # With credentials: else a page behind a login of a proxy has no manifest.
-    f'<link rel="manifest" href="{MANIFEST}" crossorigin="use-credentials">'
-    f'<link rel="apple-touch-icon" href="icon-{SIDES[0]}.png">'
-)
-"""What the head of the page says of it."""
+"""First names of the paths of what is served here; the manifest takes the place of Gradio's, which is linked."""
+HEAD = f'<link rel="apple-touch-icon" href="icon-{SIDES[0]}.png">'
+"""What the head of the page says of it besides."""
 DAY_S = 24 * 3600
 SCRIPT = Path(__file__).parents[1] / "static" / WORKER
 PLACEHOLDER = '"put in by web.server.pwa"'
