@@ -28,8 +28,8 @@ PACKAGES = ("cat_model", "web")
 BUNDLE_IN_SPACE, BUNDLE_VARIABLE = "cat_model/bundle", "CAT_BUNDLE"
 SUFFIXES = (".py", ".typed", ".js", ".css", ".bin")
 """What of the packages' files is pushed: an editor's or a person's own files are not."""
-NOT_NEEDED = ("web/browser", "cat_model/bundle", "cat_model/bundle.previous")
-"""Sources of the engine, which are built, and bundles, which are chosen by an option."""
+SOURCES = "web/browser/"
+"""Of the engine for browsers: what is built from them is pushed."""
 FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
@@ -166,7 +166,7 @@ def space(
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*")):
             name = path.relative_to(ROOT).as_posix()
-            if path.suffix in SUFFIXES and not name.startswith(tuple(f"{each}/" for each in NOT_NEEDED)):
+            if path.suffix in SUFFIXES and not name.startswith(SOURCES):
                 files[name] = path.read_bytes()
     for path in sorted((ROOT / "examples").iterdir()):
         files[f"examples/{path.name}"] = path.read_bytes()

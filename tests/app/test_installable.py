@@ -22,6 +22,7 @@ def test_manifest_and_icons_are_served(server):
 
 def test_a_browser_finds_the_page_installable(visit):
     page = visit()
+    assert page.locator('link[rel="manifest"]').get_attribute("href") == "manifest.json"  # below a path too
     session = page.context.new_cdp_session(page)
     found = session.send("Page.getAppManifest")
     assert found["url"].endswith("/manifest.json")

@@ -344,6 +344,7 @@ def test_a_persons_own_files_are_not_pushed(tmp_path, monkeypatch):
         "web/.env",
         "web/notes.txt",
         "cat_model/bundle.previous/model.tflite",
+        "web/static/.DS_Store",
         "web/browser/a.js",
         "web/static/b.js",
         "examples/c.jpg",

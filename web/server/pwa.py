@@ -17,7 +17,7 @@ from web.icon import SIDES, icon, web_manifest
 MANIFEST, WORKER = "manifest.json", "offline.js"
 ICONS = {f"icon-{side}.png": side for side in SIDES}
 NAMES = {MANIFEST, WORKER, *ICONS}
-"""First names of the paths of what is served here; the manifest takes the place of Gradio's, which is linked."""
+"""First names of the paths of what is served here; the manifest takes the place of Gradio's own."""
 HEAD = f'<link rel="apple-touch-icon" href="icon-{SIDES[0]}.png">'
 """What the head of the page says of it besides."""
 DAY_S = 24 * 3600
