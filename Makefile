@@ -5,7 +5,7 @@ DEV = .venv-dev/bin/python
 BENCH ?= start
 ARGS ?=
 
-.PHONY: setup run test lint bench pins mutants
+.PHONY: setup run test lint bench pins mutants release
 
 setup: .venv/bin/are-you-a-cat .venv-dev/installed.txt
 
@@ -31,6 +31,10 @@ pins: .venv-dev/installed.txt
 # Hours: make mutants ARGS="--count 20 cat_model"
 mutants: .venv-dev/installed.txt
 	$(DEV) -m tests.mutants $(ARGS)
+
+# Nothing is pushed without --push: make release ARGS="--key key.pem"
+release: .venv-dev/installed.txt
+	$(DEV) -m deploy.release $(ARGS)
 
 .venv/bin/are-you-a-cat: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv

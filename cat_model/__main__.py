@@ -1,7 +1,8 @@
 """The same answer in a terminal: `python -m cat_model PHOTO…`; files, folders, globs or `-`.
 
 `python -m cat_model --explain OUT.png [--budget N] PHOTO` also draws what spoke for a cat in one photo;
-`python -m cat_model serve` starts the page. The command `are-you-a-cat` of an installation is the same.
+`python -m cat_model serve` starts the page, `python -m cat_model app` opens it in a window of its own.
+The command `are-you-a-cat` of an installation is the same.
 
 Exit code 0 when every photo was answered; 2 when one could not be (the others still are); 130 after Ctrl-C;
 141 when nobody reads the answers any more.
@@ -40,8 +41,12 @@ from cat_model.extras import MissingExtraError
 from cat_model.predictor import EXPLAIN_BUDGET
 from cat_model.settings import Settings, SettingsError
 
-SERVE, PAGE = "serve", "web.__main__"
-"""The word that starts the page, and the module that does: cat_model imports nothing else of that package."""
+SERVE, APP = "serve", "app"
+PAGES = {
+    SERVE: ("web.__main__", "Start the page."),
+    APP: ("web.desktop", "Open the page in a window of its own; the page ends with it."),
+}
+"""The words that start the page, and the modules that do: cat_model imports nothing else of that package."""
 PAGE_NEEDS = ("web", "gradio", "prometheus_client")
 STDIN = "-"
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -92,8 +97,8 @@ def command() -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line, the one of this process unless given; return its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == [SERVE]:
-        return _serve(arguments[1:])
+    if arguments and arguments[0] in PAGES:
+        return _page(arguments[0], arguments[1:])
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.budget and options.budget < LEAST_BUDGET:
@@ -136,7 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="are-you-a-cat",
         description="Does a photo show a cat?",
-        epilog=f"`{SERVE}` instead of a photo starts the page. `./{SERVE}` is a photo of that name.",
+        epilog=f"`{SERVE}` instead of a photo starts the page, `{APP}` opens it in a window of its own. "
+        f"`./{SERVE}` is a photo of that name.",
     )
     parser.add_argument(
         "photos",
@@ -166,11 +172,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _serve(arguments: Sequence[str]) -> int:
+def _page(word: str, arguments: Sequence[str]) -> int:
     """Start the page; return its exit code."""
+    module, description = PAGES[word]
     argparse.ArgumentParser(
-        prog=f"are-you-a-cat {SERVE}",
-        description="Start the page. Its settings are environment variables: see docs/configuration.md.",
+        prog=f"are-you-a-cat {word}",
+        description=f"{description} Its settings are environment variables: see docs/configuration.md.",
     ).parse_args(arguments)
     try:
         for package in PAGE_NEEDS:
@@ -178,7 +185,7 @@ def _serve(arguments: Sequence[str]) -> int:
     except MissingExtraError as error:
         print(error, file=sys.stderr)
         return 1
-    return importlib.import_module(PAGE).main()
+    return importlib.import_module(module).main()
 
 
 def _found(name: str) -> Iterator[Entry]:

@@ -9,18 +9,16 @@ is refused.
 import argparse
 import gzip
 import hashlib
-import io
 import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw
-
 from cat_model.bundle import MANIFEST, Bundle, BundleError
 from cat_model.settings import SHIPPED_BUNDLE
 from web.build import BUILT, COMPRESSED, ENGINE
+from web.icon import SIDES, icon, web_manifest
 
 ROOT = Path(__file__).parents[1]
 PAGE = Path(__file__).parent / "site"
@@ -43,8 +41,6 @@ FIRST = (
 LAST = (*(f"examples/{name}" for name in EXAMPLES), "icon-512.png", "CREDITS.md", "LICENSE.txt")
 """What it keeps when the model is there. The model and LiteRT are kept when they are loaded, for one of two
 builds of LiteRT is never needed."""
-ICONS = (192, 512)
-BLUE = (11, 87, 164)
 
 
 class StaticError(Exception):
@@ -86,7 +82,7 @@ def site(bundle: Path = SHIPPED_BUNDLE, built: Path = BUILT) -> dict[str, bytes]
     files = {path.name: path.read_bytes() for path in sources}
     files |= _bundle_files(Bundle.read(bundle))
     files |= {f"examples/{name}": (ROOT / "examples" / name).read_bytes() for name in EXAMPLES}
-    files |= {f"icon-{side}.png": icon(side) for side in ICONS}
+    files |= {f"icon-{side}.png": icon(side) for side in SIDES}
     files["CREDITS.md"] = (ROOT / "examples" / "CREDITS.md").read_bytes()
     files["LICENSE.txt"] = (ROOT / "LICENSE").read_bytes()
     files[MARK] = _web_manifest()
@@ -126,25 +122,8 @@ def _bundle_files(bundle: Bundle) -> dict[str, bytes]:
 
 
 def _web_manifest() -> bytes:
-    described = {
-        "name": "Are you a cat?",
-        "short_name": "Cat?",
-        "description": "Shows whether a photo shows a cat. Photos stay on your device.",
-        "start_url": "./",
-        "scope": "./",
-        "display": "standalone",
-        "background_color": "#ffffff",
-        "theme_color": "#0b57a4",
-        "icons": [
-            {
-                "src": f"icon-{side}.png",
-                "sizes": f"{side}x{side}",
-                "type": "image/png",
-                "purpose": "any maskable",
-            }
-            for side in ICONS
-        ],
-    }
+    described = web_manifest("Are you a cat?")
+    described["description"] = "Shows whether a photo shows a cat. Photos stay on your device."
     return json.dumps(described, indent=1).encode()
 
 
@@ -162,25 +141,6 @@ def _service_worker(files: Mapping[str, bytes]) -> bytes:
             raise StaticError(f"{SERVICE_WORKER} has no place for its files.")
         text = text.replace(placeholder, f"'{json.dumps(value)}'")
     return text.encode()
-
-
-def icon(side: int) -> bytes:
-    """Return a PNG of a cat's head, so many pixels a side."""
-    drawn = Image.new("RGB", (4 * side, 4 * side), BLUE)
-    pen, unit = ImageDraw.Draw(drawn), side / 25
-
-    def at(*places: float) -> list[float]:
-        return [place * unit for place in places]
-
-    for points in ((27, 30, 30, 52, 48, 38), (73, 30, 70, 52, 52, 38)):
-        pen.polygon(at(*points), "white")
-    pen.ellipse(at(27, 36, 73, 76), "white")
-    for left in (39, 56):
-        pen.ellipse(at(left, 50, left + 5, 57), BLUE)
-    pen.polygon(at(47, 61, 53, 61, 50, 65), BLUE)
-    file = io.BytesIO()
-    drawn.resize((side, side), Image.Resampling.LANCZOS).save(file, "PNG", optimize=True)
-    return file.getvalue()
 
 
 if __name__ == "__main__":

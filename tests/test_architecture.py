@@ -25,8 +25,8 @@ OFFLINE = {"tensorflow", "keras", "mlflow", "train", "export"}
 SLOW = {"shap", "boto3", "botocore"}
 
 
-BY_NAME = {"cat_model/__main__.py": ["web.__main__"]}
-"""What is imported by a name in a text, against the arrows: `serve` in a terminal starts the page."""
+BY_NAME = {"cat_model/__main__.py": ["web.__main__", "web.desktop"]}
+"""What is imported by a name in a text, against the arrows: `serve` and `app` start the page."""
 
 
 PACKAGES = sorted({folder.parent.name for folder in ROOT.glob("*/__init__.py")} - {"tests"})

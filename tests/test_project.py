@@ -29,10 +29,11 @@ def lint() -> list[list[str]]:
 
 def test_make_has_the_short_names_and_they_run_the_documented_commands():
     found = commands()
-    assert set(found) >= {"setup", "run", "test", "lint", "bench", "pins", "mutants"}
+    assert set(found) >= {"setup", "run", "test", "lint", "bench", "pins", "mutants", "release"}
     assert found["test"] == ["python3 -m tests"]
     assert found["run"] == [".venv/bin/are-you-a-cat serve"]
     assert found["pins"] == [f"{DEV} -m tests.pins"]
+    assert found["release"] == [f"{DEV} -m deploy.release"]
     assert found["mutants"] == [f"{DEV} -m tests.mutants"]
     (bench,) = found["bench"]
     assert (ROOT / f"{bench.removeprefix(f'{DEV} -m ').replace('.', '/')}.py").is_file()

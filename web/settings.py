@@ -2,11 +2,12 @@
 
 import os
 import re
+import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -82,9 +83,6 @@ class ServerSettings:
             SettingsError: a number is not a number or out of its range, or a value is of no use.
         """
         on_space = bool(environ.get("SPACE_ID"))
-        screen = (
-            sys.platform in ("win32", "darwin") or environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
-        )
         port = "CAT_PORT" if environ.get("CAT_PORT") else "GRADIO_SERVER_PORT"
         root_path = "CAT_ROOT_PATH" if environ.get("CAT_ROOT_PATH") else "GRADIO_ROOT_PATH"
         return cls(
@@ -100,12 +98,65 @@ class ServerSettings:
             upload_mb=whole_number(environ, "CAT_UPLOAD_MB", cls.upload_mb, (1, 1_000)),
             uploads_dir=Path(environ.get(UPLOADS) or cls.uploads_dir),
             on_space=on_space,
-            open_browser=bool(screen) and not on_space,
+            open_browser=has_screen(environ) and not on_space,
             login=_login(environ),
             owner_password=environ.get("CAT_OWNER_PASSWORD") or "",
             api=bool(whole_number(environ, "CAT_API", int(cls.api), (0, 1))),
             api_key=_api_key(environ),
         )
+
+
+def for_desktop(environ: Mapping[str, str] = os.environ) -> ServerSettings:
+    """Return the settings of the page in a window of its own: for this machine alone, on a port that is free.
+
+    Feedback is kept in the person's folder for such data unless CAT_FEEDBACK_DIR names another: the folder
+    that a desktop starts a program in is not the person's choice.
+
+    Raises:
+        SettingsError: see `ServerSettings.from_env`.
+    """
+    settings = ServerSettings.from_env(environ)
+    model = settings.model
+    if not environ.get("CAT_FEEDBACK_DIR"):
+        model = replace(model, feedback_dir=desktop_folder(environ) / "feedback")
+    return replace(
+        settings,
+        model=model,
+        host=LOOPBACK[1],
+        port=_free_port(settings.port),
+        root_path="",
+        on_space=False,
+        open_browser=False,
+    )
+
+
+def desktop_folder(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder of this program among the person's own data."""
+    home = Path.home()
+    if sys.platform == "win32":
+        data = Path(environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        data = home / "Library" / "Application Support"
+    else:
+        data = Path(environ.get("XDG_DATA_HOME") or home / ".local" / "share")
+    return data / "are-you-a-cat"
+
+
+def has_screen(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether a window can be opened."""
+    screen = environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
+    return sys.platform in ("win32", "darwin") or bool(screen)
+
+
+def _free_port(preferred: int) -> int:
+    """Return a port that is free, the preferred one if it is: browsers permit the camera by address."""
+    for port in (preferred, 0):
+        with socket.socket() as probe, suppress(OSError):
+            if os.name == "posix":  # else a port that was closed just now counts as taken
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((LOOPBACK[1], port))
+            return probe.getsockname()[1]
+    return preferred
 
 
 def ignore_gradio_variables(environ: MutableMapping[str, str] = os.environ) -> None:

@@ -8,6 +8,13 @@ from cat_model import Verdict
 from cat_model.verdict import CAT, NOT_A_CAT
 
 TITLE = "Are you a cat?"
+OFFLINE = "There is no connection to the page now. It works again when the network is back."
+OFFLINE_PAGE = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    f"<title>{TITLE}</title><style>:root{{color-scheme:light dark}}"
+    f"body{{font:1.2rem system-ui;margin:3rem auto;max-width:30rem;padding:0 1rem}}</style>"
+    f"<h1>{TITLE}</h1><p>{OFFLINE}</p>"
+)
 THOROUGH = "Search thoroughly (finds tiny cats, takes a moment longer)"
 CLOSER, STOP, SAVE = "Look closer", "Stop", "Save picture"
 WHY, STRENGTH = "Why?", "Strength"

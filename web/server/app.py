@@ -19,6 +19,7 @@ from starlette.routing import Route
 from cat_model.bundle import CARD
 from cat_model.feedback.delivery import Status
 from web import gradio_compat, text
+from web.server import pwa
 from web.server.http_api import HttpApi
 from web.server.metrics import Metrics
 from web.server.middleware import LogMiddleware, Rate, SecurityMiddleware, visitor
@@ -99,6 +100,7 @@ def _launch(site: Site, settings: ServerSettings, application: dict[str, Any]) -
         footer_links=["api"],
         theme=Soft(primary_hue="blue", secondary_hue="blue", font=FONTS, font_mono=FONTS),
         css_paths=STYLE,
+        head=pwa.HEAD,
         js=site.script,
         app_kwargs=application,
     )
@@ -131,8 +133,20 @@ def _application(site: Site, rate: Rate, settings: ServerSettings) -> dict[str, 
     }
 
 
-def run(site: Site, settings: ServerSettings, stops: Sequence[int]) -> int:
-    """Serve the page until `stops` is no longer empty; return 0, or 1 when the page cannot open."""
+def run(
+    site: Site,
+    settings: ServerSettings,
+    stops: Sequence[int],
+    opened: Callable[[str], None] = lambda _: None,
+) -> int:
+    """Serve the page until `stops` is no longer empty; return 0, or 1 when the page cannot open.
+
+    Args:
+        site: the page.
+        settings: how it is served.
+        stops: signals that came, and other reasons to stop.
+        opened: is called with the page's address once visitors may come.
+    """
     if not is_of_this_machine(settings.host):
         print(
             f"The page cannot open on {settings.host}: this machine has no such address or name. Set "
@@ -156,6 +170,7 @@ def run(site: Site, settings: ServerSettings, stops: Sequence[int]) -> int:
     sweeper = Sweeper(Path(site.blocks.GRADIO_CACHE), site.blocks)
     end_sweeping = regularly(sweeper.sweep, SWEEP_S, "uploads")
     site.predictor.watch()
+    opened(address)
     while not stops:  # a wait without an end would sleep through a signal that comes just before it
         time.sleep(TICK_S)
     site.queue.finish()
@@ -243,4 +258,5 @@ def _routes(site: Site, rate: Rate, settings: ServerSettings) -> list[Route]:
         Route("/metrics", metrics),
         Route(f"/{text.CARD_ADDRESS}", card),
         *(programs.routes() if settings.api else ()),
+        *pwa.routes(),
     ]

@@ -19,13 +19,14 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from web import text
+from web.server import pwa
 from web.server.metrics import Metrics
 from web.server.proxy import ROOT
 
 LOG = logging.getLogger(__name__)
 PAGES = {
     "", "assets", "busy", "config", "favicon.ico", "health", "login", "login_check", "logout",
-    "manifest.json", "metrics", "model-card", "robots.txt", "static", "svelte", "theme.css",
+    "metrics", "model-card", "robots.txt", "static", "svelte", "theme.css", *pwa.NAMES,
 }  # fmt: skip
 API = {
     "app_id", "call", "cancel", "heartbeat", "info", "login_check", "openapi.json", "queue", "reset", "run",

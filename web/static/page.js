@@ -1,6 +1,10 @@
 // What the visitor's browser does by itself: names for screen readers, the strength of the colours, the saved
 // picture. Called once the page is there, with { names }, those of the examples.
 (options) => {
+    // Installed, the page works below a path too: Gradio links the manifest of the whole host.
+    document.querySelector('link[rel="manifest"]')?.setAttribute("href", "manifest.json");
+    // Says without a network that there is none. Some frames and plain HTTP have no service workers.
+    (async () => navigator.serviceWorker?.register("offline.js"))().catch(() => {});
     // Names for screen readers: some parts of the page come, and come again, after this has run.
     const name = () => {
         for (const it of document.querySelectorAll("#answer, #lost, #thanks")) it.setAttribute("role", "status");
