@@ -19,8 +19,9 @@ from starlette.routing import Route
 from cat_model.bundle import CARD
 from cat_model.feedback.delivery import Status
 from web import gradio_compat, text
+from web.engine import Engine
 from web.gradio_compat import EventQueue
-from web.server import queue
+from web.server import engine, queue
 from web.server.metrics import Metrics
 from web.server.middleware import BODY_OVERHEAD, LogMiddleware, Rate, SecurityMiddleware, visitor
 from web.server.periodic import regularly
@@ -45,6 +46,7 @@ class Site:
         metrics: what is counted.
         feedback: tells how the delivery of feedback stands.
         script: JavaScript that the browser runs when it has loaded the page.
+        engine: what answers in visitors' browsers; None where it was not built.
     """
 
     blocks: gr.Blocks
@@ -52,6 +54,7 @@ class Site:
     metrics: Metrics
     feedback: Callable[[], Status]
     script: str
+    engine: Engine | None = None
 
     @property
     def queue(self) -> EventQueue:
@@ -210,7 +213,7 @@ def _watch(site: Site) -> None:
 
 def _routes(site: Site, rate: Rate, settings: ServerSettings) -> list[Route]:
     """Return what operators ask: /health and /metrics; and /busy, which a turned-away page asks for words;
-    and the model card, which the page links to."""
+    the model card, which the page links to; and what the engine in the browser loads."""
 
     def health(_: Request) -> JSONResponse:
         return JSONResponse(
@@ -244,4 +247,5 @@ def _routes(site: Site, rate: Rate, settings: ServerSettings) -> list[Route]:
         Route("/busy", busy),
         Route("/metrics", metrics),
         Route(f"/{text.CARD_ADDRESS}", card),
+        *engine.routes(site.engine, lambda: site.predictor.bundle, bool(settings.login)),
     ]

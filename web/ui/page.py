@@ -14,6 +14,7 @@ from cat_model.feedback.delivery import open_outbox
 from cat_model.monitoring.traffic import Traffic
 from cat_model.photo import Limits
 from web import text
+from web.engine import Engine
 from web.gradio_compat import LightBlocks, called_by, functions
 from web.server import api
 from web.server.app import Site
@@ -63,7 +64,7 @@ def create_app(settings: ServerSettings) -> Site:
     def about() -> str:
         return text.about(settings.model.feedback_days, stored, lasts, handlers.deletes())
 
-    cost = SearchCost(predictor)
+    cost, engine = SearchCost(predictor), Engine.find()
     with LightBlocks(title=text.TITLE, analytics_enabled=False) as blocks:
         gr.Markdown(text.WELCOME)
         with gr.Tabs():
@@ -96,7 +97,7 @@ def create_app(settings: ServerSettings) -> Site:
         "answers": called_by(blocks, "photo", "change"),
         "examples": called_by(blocks, "examples", "click"),
     }
-    return Site(blocks, predictor, metrics, lambda: delivery.status, script(options))
+    return Site(blocks, predictor, metrics, lambda: delivery.status, script(options), engine)
 
 
 def load_model(settings: ServerSettings, metrics: Metrics) -> tuple[Predictor, Traffic]:
