@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw
 from cat_model.bundle import Bundle, BundleError
 from cat_model.settings import SHIPPED_BUNDLE
 from web.build import BUILT, ENGINE
+from web.build import PAGE as MODULES
 from web.engine import packed
 
 ROOT = Path(__file__).parents[1]
@@ -32,10 +33,8 @@ FIRST = (
     "index.html",
     "site.css",
     "site.js",
-    "live.js",
-    "looks.js",
-    "worker.js",
     ENGINE,
+    *MODULES,
     MARK,
     "icon-192.png",
 )
@@ -82,8 +81,7 @@ def site(bundle: Path = SHIPPED_BUNDLE, built: Path = BUILT) -> dict[str, bytes]
     """
     if not (built / ENGINE).exists():
         raise StaticError(f"There is no engine in {built}: run `python -m web.build` first.")
-    sources = [path for path in (*PAGE.iterdir(), *built.iterdir()) if not path.name.endswith(".d.ts")]
-    files = {path.name: path.read_bytes() for path in sources}
+    files = {path.name: path.read_bytes() for path in (*PAGE.iterdir(), *built.iterdir())}
     files |= packed(Bundle.read(bundle))
     files |= {f"examples/{name}": (ROOT / "examples" / name).read_bytes() for name in EXAMPLES}
     files |= {f"icon-{side}.png": icon(side) for side in ICONS}

@@ -5,6 +5,7 @@ import json
 
 from cat_model import Verdict
 from cat_model.verdict import CAT, NOT_A_CAT
+from cat_model.verdict import NOT_SURE as UNSURE_LABEL
 
 TITLE = "Are you a cat?"
 THOROUGH = "Search thoroughly (finds tiny cats, takes a moment longer)"
@@ -90,6 +91,26 @@ PASTE = {
     "none": "What you copied holds no picture.",
 }
 START = "Start"
+ON_THIS_DEVICE = "Your camera's pictures stay on this device."
+MODEL_LOADS = "The model is being loaded …"
+DEVICE_LIVE = {
+    "start": "Start the camera",
+    "stop": "Stop the camera",
+    "loading": MODEL_LOADS,
+    "rate": "N looks a second",
+    "spared": "N looks a second, half as many as could be: your battery is low",
+    "ended": "The camera has stopped. Start it again when you like.",
+    **CAMERA,
+}
+OTHER_CAMERA = "Other camera"
+NOT_BUILT = (
+    "Your camera's pictures are sent to this page's server, looked at and forgotten. They stay on the "
+    "device when its owner runs `python -m web.build` and starts it again."
+)
+CANNOT_RUN = (
+    "This browser cannot run the model, so your camera's pictures are sent to this page's server, looked at "
+    "and forgotten."
+)
 OPEN_CAMERA, FRAMES = "Open the camera, and I start", "Frames are looked at and forgotten."
 NOT_REACHED = "I cannot be reached just now, so your photo was not sent. Please try again in a moment."
 TOO_MANY = "I am still busy with what you asked before. Please wait for those answers first."
@@ -121,12 +142,19 @@ def verdict_panel(verdict: Verdict) -> str:
     return panel(*verdict_words(verdict))
 
 
+VERDICTS = {
+    CAT: ("cat", "It's a cat", ""),
+    NOT_A_CAT: ("other", "Not a cat", ""),
+    UNSURE_LABEL: ("unsure", "Not sure", "It may be a cat, it may be something else."),
+}
+"""Kind of panel, headline and detail by the label of a verdict; the percentage comes behind the headline."""
+
+
 def verdict_words(verdict: Verdict) -> tuple[str, str, str]:
     """Return the kind of a verdict's panel ("cat", "other" or "unsure"), its headline and its detail."""
+    kind, words, detail = VERDICTS[verdict.label]
     if verdict.unsure:
-        words = f"It may be a cat, it may be something else. {looked_at(verdict.frame)}".strip()
-        return "unsure", "Not sure", words
-    kind, words = ("cat", "It's a cat") if verdict.is_cat else ("other", "Not a cat")
+        return kind, words, f"{detail} {looked_at(verdict.frame)}".strip()
     headline = f"{words} — {100 * shares(verdict)[verdict.label]:.0f}\u00a0%"
     return kind, headline, looked_at(verdict.frame)
 

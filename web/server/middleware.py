@@ -24,8 +24,8 @@ from web.server.proxy import ROOT
 
 LOG = logging.getLogger(__name__)
 PAGES = {
-    "", "assets", "bundle", "busy", "config", "engine", "favicon.ico", "health", "login",
-    "login_check", "logout", "manifest.json", "metrics", "model-card", "robots.txt", "static", "svelte", "theme.css",
+    "", "assets", "bundle", "busy", "config", "engine", "favicon.ico", "health", "login", "login_check",
+    "logout", "manifest.json", "metrics", "model-card", "robots.txt", "static", "svelte", "theme.css",
 }  # fmt: skip
 API = {
     "app_id", "call", "cancel", "heartbeat", "info", "login_check", "openapi.json", "queue", "reset", "run",

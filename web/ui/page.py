@@ -28,7 +28,7 @@ from web.ui.feedback import FeedbackHandlers
 from web.ui.photo import EXAMPLES, PhotoTab
 
 STATIC = Path(__file__).parents[1] / "static"
-SCRIPTS = [STATIC / name for name in ("line.js", "camera.js", "page.js", "gallery.js")]
+SCRIPTS = [STATIC / name for name in ("line.js", "camera.js", "page.js", "gallery.js", "device.js")]
 AT_ONCE = 2
 """Photos taken up for each worker: while Gradio hands over one's answer, the next is already here."""
 MOMENT_MS = 500
@@ -71,7 +71,7 @@ def create_app(settings: ServerSettings) -> Site:
             with gr.Tab("Photo"):
                 tab = PhotoTab.lay_out(predictor, handlers, about())
             with gr.Tab("Live"):
-                live.lay_out(predictor)
+                live.lay_out(predictor, engine is not None)
             with gr.Tab(text.SEVERAL):
                 gallery.lay_out(predictor, tab.thorough)
             with gr.Tab(text.ABOUT_MODEL) as model:
@@ -96,6 +96,7 @@ def create_app(settings: ServerSettings) -> Site:
         "model": functions(blocks, MODEL),
         "answers": called_by(blocks, "photo", "change"),
         "examples": called_by(blocks, "examples", "click"),
+        "engine": f"engine/{engine.version}/" if engine else "",
     }
     return Site(blocks, predictor, metrics, lambda: delivery.status, script(options), engine)
 
@@ -138,6 +139,9 @@ def script(options: dict[str, Any]) -> str:
         },
         "camera": text.CAMERA,
         "paste": text.PASTE,
+        "live": text.DEVICE_LIVE,
+        "openCamera": text.OPEN_CAMERA,
+        "verdicts": text.VERDICTS,
         **options,
     }
     called = "".join(f"({path.read_text('utf-8')}\n)(options);" for path in SCRIPTS)
