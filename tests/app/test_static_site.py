@@ -1,6 +1,5 @@
 """The site without a server, in a real browser: under a sub-path of a host that only sends files."""
 
-import io
 import shutil
 import threading
 import time
@@ -9,15 +8,13 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from PIL import Image
 
 import cat_model
 from benchmarks.browser import BUILT, ENGINE
 from deploy import static
-from tests.app.conftest import QUIET
+from tests.app.conftest import camera_arguments, film_of
 
 MOST_BYTES = 7_000_000
-FAKE_CAMERA = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 
 
 class Host:
@@ -193,13 +190,8 @@ def test_feedback_is_a_file_without_the_photo(browser, host, examples):
 @pytest.fixture
 def camera(playwright, chromium, examples, tmp_path):
     """A browser whose camera shows the cat."""
-    file = io.BytesIO()
-    with Image.open(examples / "chelsea.jpg") as photo:
-        photo.convert("RGB").resize((640, 480)).save(file, "JPEG", quality=92)
-    film = tmp_path / "cat.mjpeg"
-    film.write_bytes(file.getvalue() * 30)
-    arguments = [*QUIET, *FAKE_CAMERA, f"--use-file-for-fake-video-capture={film}"]
-    launched = playwright.chromium.launch(executable_path=chromium, args=arguments)
+    film = film_of(examples / "chelsea.jpg", tmp_path / "cat.mjpeg")
+    launched = playwright.chromium.launch(executable_path=chromium, args=camera_arguments(film))
     yield launched
     launched.close()
 

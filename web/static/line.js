@@ -138,8 +138,13 @@
         location.reload();
     };
     const afterwards = async () => {
-        const found = sessionStorage.getItem(STASH);
-        sessionStorage.removeItem(STASH);
+        let found = null;
+        try {
+            found = sessionStorage.getItem(STASH);
+            sessionStorage.removeItem(STASH);
+        } catch {
+            // A frame of another site may have no such storage; nothing was kept there then.
+        }
         if (!found) return;
         while (!document.querySelector("#photo .upload-container") || !document.querySelector("#lost .html-container"))
             await new Promise(resolve => setTimeout(resolve, 50));

@@ -1,8 +1,9 @@
 """The tab "Live": the webcam's frames, each answered with a verdict and its colours while the camera runs.
 
 Where the engine for browsers was built and the browser can run it, frames stay on the visitor's device
-(device.js). Else they are sent to the server: Gradio hands over the newest frame when the last one is answered: old ones are dropped, not queued. A frame
-comes as bytes inside the message and its answer goes back inside one, so that nothing lies on the disk.
+(device.js). Else they are sent to the server: Gradio hands over the newest frame when the last one is
+answered: old ones are dropped, not queued. A frame comes as bytes inside the message and its answer goes back
+inside one, so that nothing lies on the disk.
 """
 
 import html
