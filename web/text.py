@@ -103,6 +103,24 @@ DEVICE_LIVE = {
     **CAMERA,
 }
 OTHER_CAMERA = "Other camera"
+ON_DEVICE = "On this device"
+PHOTO_ON_DEVICE = {
+    "here": "New photos stay on this device.",
+    "sent": "New photos are sent to this page's server, looked at and deleted within minutes.",
+    "loading": MODEL_LOADS,
+    "looking": "Looking …",
+    "answered": "Answered on this device. Your photo was not sent.",
+    "more": (
+        "To look closer, or to tell me whether I am right, send it to this page's server. It is looked at "
+        "there and deleted within minutes."
+    ),
+    "unreadable": "This browser cannot read this file",
+    "failed": "This browser could not look at it",
+    "needed": "It was not sent. This page's server may be able to look at it, and deletes it within minutes.",
+    "send": "Send this photo",
+    "remove": "Remove Image",
+    "photo": "Your photo",
+}
 NOT_BUILT = (
     "Your camera's pictures are sent to this page's server, looked at and forgotten. They stay on the "
     "device when its owner runs `python -m web.build` and starts it again."

@@ -95,7 +95,7 @@
     document.addEventListener("drop", event => {
         const [file] = event.dataTransfer?.files ?? [];
         if (!event.isTrusted && file?.type.startsWith("image/")) return; // from `give`
-        if (!file || !event.target.closest?.("#photo")) return;
+        if (!file || !event.target.closest?.("#photo, #device-photo")) return;
         event.preventDefault();
         event.stopPropagation();
         give(file);
@@ -178,6 +178,10 @@
             kept = { file: photo };
             unsent = false;
             lose("");
+            if (window.catDevice?.take(photo)) {
+                unsent = true;
+                return json([]); // it is answered here
+            }
             if (doubted && await server() == "another") {
                 await startAnew();
                 return new Promise(() => {});
@@ -198,6 +202,10 @@
         lose(said, small);
         return json([]); // for Gradio nothing was chosen: it says nothing of it in its own words
     };
+
+    // Gradio asks how far an upload is; of a photo that stays here there is nothing to tell.
+    const nothingSent = () =>
+        new Response('data: {"msg": "done"}\n\n', { headers: { "Content-Type": "text/event-stream" } });
 
     // Questions that were put and not answered: { fn, rank: how many wait before it, or null }, by their ids.
     // Those whose ids begin with "cut-" never reached the server.
@@ -330,6 +338,7 @@
     window.fetch = (address, request) => {
         const path = new URL(address.url ?? address, location.href).pathname;
         if (path.endsWith("/upload") && request?.body instanceof FormData) return upload(String(address), request);
+        if (path.endsWith("/upload_progress") && window.catDevice?.answersHere()) return nothingSent();
         if (path.endsWith("/queue/join")) return ask(address, request);
         if (path.endsWith("/queue/data")) return stream(address, request);
         if (path.endsWith("/cancel")) return forget(address, request);
@@ -345,7 +354,7 @@
             kept = { example: [...document.querySelectorAll("#examples button")].indexOf(example) };
             lose("");
         }
-        if (event.target.closest?.('#photo [aria-label="Remove Image"]')) {
+        if (event.target.closest?.('#stage [aria-label="Remove Image"]')) {
             kept = null;
             lose("");
         }

@@ -23,7 +23,7 @@ from web.server.queue import MODEL
 from web.server.reload import ReloadingPredictor
 from web.settings import ServerSettings
 from web.ui import about as about_model
-from web.ui import admin, gallery, live
+from web.ui import admin, explanation, gallery, live
 from web.ui.feedback import FeedbackHandlers
 from web.ui.photo import EXAMPLES, PhotoTab
 
@@ -140,6 +140,9 @@ def script(options: dict[str, Any]) -> str:
         "camera": text.CAMERA,
         "paste": text.PASTE,
         "live": text.DEVICE_LIVE,
+        "device": text.PHOTO_ON_DEVICE,
+        "legend": explanation.LEGEND,
+        "zoomed": text.ZOOMED,
         "openCamera": text.OPEN_CAMERA,
         "verdicts": text.VERDICTS,
         **options,

@@ -6,7 +6,9 @@
  */
 
 /** The browser cannot decode a file, or would not show the model what the server would. */
-export class Unreadable extends Error {}
+export class Unreadable extends Error {
+  name = "Unreadable";
+}
 
 export class Looks {
   /** @type {Map<number, {resolve: (answer: any) => void, reject: (problem: Error) => void}>} */
