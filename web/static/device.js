@@ -4,7 +4,7 @@
 (options) => {
     const root = document.documentElement;
     if (!options.engine || typeof WebAssembly == "undefined" || typeof OffscreenCanvas == "undefined") return;
-    const PATIENCE_MS = 2000, HEAT = 448;
+    const HEAT = 448;
     const file = name => new URL(options.engine + name, document.baseURI).href;
     root.classList.add("on-device");
 
@@ -39,12 +39,6 @@
         const cat = percent(probability);
         told(panel, options.verdicts[label], { cat, "not a cat": 100 - cat }[label]);
     };
-
-    // The bundle that the server has now. Where that cannot be said soon, the one that is here answers once more.
-    const renewed = looks => Promise.race([
-        looks.renew(),
-        looks.ready.then(known => new Promise(resolve => setTimeout(resolve, PATIENCE_MS, known))),
-    ]);
 
     const made = (name, kind, words = "") =>
         Object.assign(document.createElement(name), { className: kind, textContent: words });
@@ -100,10 +94,11 @@
         const mine = shown = { file: photo };
         const panel = panelOf();
         told(panel, ["idle", loaded ? words.looking : words.loading, ""]);
+        panel.setAttribute("aria-busy", "true");
         catPage.scroll();
         try {
             const [looks, { draw }] = await Promise.all([load(), import(file("are-you-a-cat.js"))]);
-            const { searches } = await renewed(looks);
+            const { searches } = await looks.renew();
             for (const wanted of searches && thorough() ? [false, true] : [false]) {
                 const look = await looks.look({ file: photo, thorough: wanted });
                 if (shown != mine) return;
@@ -115,6 +110,7 @@
                 show(panel, look.verdict);
                 picture(look, draw);
             }
+            panel.removeAttribute("aria-busy");
         } catch (error) {
             if (shown != mine) return;
             const unreadable = error?.name == "Unreadable";
@@ -173,7 +169,7 @@
             const [looks, { wire }] = await Promise.all([load(), import(file("live.js"))]);
             wire(place, looks, options.live, {
                 show: verdict => verdict ? show(panel, verdict) : told(panel, idle),
-                ready: () => renewed(looks),
+                ready: () => looks.renew(),
             });
             place.querySelector(".start").disabled = false;
         } catch {
