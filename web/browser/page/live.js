@@ -111,6 +111,14 @@ export function wire(root, looks, words, { show, ready }) {
   const watch = async (watched, track) => {
     const steady = new Steady();
     const battery = await batteryOf();
+    const context = overlay.getContext("2d");
+    const look = async () => {
+      const asked = performance.now();
+      const seen = await looks.look({ bitmap: await createImageBitmap(video) });
+      return { ...seen, took: performance.now() - asked };
+    };
+    /** @type {ReturnType<typeof look> | null} */
+    let next = null;
     let count = 0;
     let began = performance.now();
     while (stream === watched) {
@@ -121,15 +129,19 @@ export function wire(root, looks, words, { show, ready }) {
           waits.addEventListener(event, resolve, { once: true });
           track.addEventListener("ended", resolve, { once: true });
         });
-        [count, began] = [0, performance.now()];
+        [next, count, began] = [null, 0, performance.now()]; // what was seen before is old
         continue;
       }
-      const asked = performance.now();
-      const { verdict, values, closer } = await looks.look({ bitmap: await createImageBitmap(video) });
+      const { verdict, values, closer, took } = await (next ?? look());
       if (stream !== watched) return;
+      const rest = pause(battery, took);
+      if (rest) await new Promise((resolve) => setTimeout(resolve, rest));
+      next = look(); // the worker looks at it while this one is drawn
+      next.catch(() => undefined);
       show(steady.next(verdict, performance.now()));
-      [overlay.width, overlay.height] = [video.videoWidth, video.videoHeight];
-      const context = overlay.getContext("2d");
+      const { videoWidth: width, videoHeight: height } = video;
+      if (overlay.width !== width || overlay.height !== height) [overlay.width, overlay.height] = [width, height];
+      context?.clearRect(0, 0, width, height);
       if (context) draw(context, values, { strength: STRENGTH, closer });
       const seconds = (performance.now() - began) / 1000;
       count++;
@@ -138,8 +150,6 @@ export function wire(root, looks, words, { show, ready }) {
         rate.textContent = said.replace("N", String(Math.round(count / seconds)));
         [count, began] = [0, performance.now()];
       }
-      const rest = pause(battery, performance.now() - asked);
-      if (rest) await new Promise((resolve) => setTimeout(resolve, rest));
       await new Promise(requestAnimationFrame);
     }
   };
