@@ -161,6 +161,22 @@ def test_a_hidden_tab_stops_looking_and_goes_on_when_shown(live):
     live.looks_on()
 
 
+def test_a_camera_that_is_muted_for_a_while_is_waited_for(live):
+    live.watch().looks_on()
+    mute = """muted => {
+        const track = document.querySelector(".film video").srcObject.getTracks()[0];
+        Object.defineProperty(track, "muted", { value: muted, configurable: true });
+        if (!muted) track.dispatchEvent(new Event("unmute"));
+    }"""
+    live.page.evaluate(mute, True)
+    live.page.wait_for_timeout(500)
+    before = live.looks()
+    live.page.wait_for_timeout(700)
+    assert live.looks() == before
+    live.page.evaluate(mute, False)
+    live.looks_on()
+
+
 def test_another_tab_of_the_page_ends_the_camera(live):
     live.watch()
     live.page.evaluate("window.track = document.querySelector('.film video').srcObject.getTracks()[0]")
@@ -282,6 +298,22 @@ def test_where_the_engine_cannot_run_the_servers_camera_is_there(built, camera, 
 def test_a_model_that_fails_its_self_test_leaves_all_to_the_server(built, camera, server):
     context = camera.new_context(permissions=["camera"])
     context.route("**/bundle/manifest.json", lambda route: route.fulfill(json={"schema": 99}))
+    live = Live(context.new_page(), server.address)
+    expect(live.page.locator("#server-live")).to_contain_text("This browser cannot run the model")
+    context.close()
+
+
+def test_a_browser_that_changes_what_is_drawn_leaves_all_to_the_server(built, camera, server):
+    noise = (
+        "const read = OffscreenCanvasRenderingContext2D.prototype.getImageData;"
+        "OffscreenCanvasRenderingContext2D.prototype.getImageData = function (...where) {"
+        " const found = read.apply(this, where); found.data[0] ^= 1; return found; };"
+    )
+    worker = (built.folder / "worker.js").read_text("utf-8")
+    context = camera.new_context(permissions=["camera"])
+    context.route(
+        "**/worker.js", lambda route: route.fulfill(body=noise + worker, content_type="text/javascript")
+    )
     live = Live(context.new_page(), server.address)
     expect(live.page.locator("#server-live")).to_contain_text("This browser cannot run the model")
     context.close()
