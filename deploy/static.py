@@ -7,7 +7,6 @@ is refused.
 """
 
 import argparse
-import gzip
 import hashlib
 import json
 import sys
@@ -15,9 +14,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cat_model.bundle import MANIFEST, Bundle, BundleError
+from cat_model.bundle import Bundle, BundleError
 from cat_model.settings import SHIPPED_BUNDLE
-from web.build import BUILT, COMPRESSED, ENGINE
+from web.build import BUILT, ENGINE
+from web.build import PAGE as MODULES
+from web.engine import packed
 from web.icon import SIDES, icon, web_manifest
 
 ROOT = Path(__file__).parents[1]
@@ -30,10 +31,8 @@ FIRST = (
     "index.html",
     "site.css",
     "site.js",
-    "live.js",
-    "looks.js",
-    "worker.js",
     ENGINE,
+    *MODULES,
     MARK,
     "icon-192.png",
 )
@@ -78,9 +77,8 @@ def site(bundle: Path = SHIPPED_BUNDLE, built: Path = BUILT) -> dict[str, bytes]
     """
     if not (built / ENGINE).exists():
         raise StaticError(f"There is no engine in {built}: run `python -m web.build` first.")
-    sources = [path for path in (*PAGE.iterdir(), *built.iterdir()) if not path.name.endswith(".d.ts")]
-    files = {path.name: path.read_bytes() for path in sources}
-    files |= _bundle_files(Bundle.read(bundle))
+    files = {path.name: path.read_bytes() for path in (*PAGE.iterdir(), *built.iterdir())}
+    files |= packed(Bundle.read(bundle))
     files |= {f"examples/{name}": (ROOT / "examples" / name).read_bytes() for name in EXAMPLES}
     files |= {f"icon-{side}.png": icon(side) for side in SIDES}
     files["CREDITS.md"] = (ROOT / "examples" / "CREDITS.md").read_bytes()
@@ -109,16 +107,6 @@ def write(out: Path, files: Mapping[str, bytes]) -> None:
         if out.exists():
             out.rename(Path(work) / "old")
         made.rename(out)
-
-
-def _bundle_files(bundle: Bundle) -> dict[str, bytes]:
-    """Return the model, compressed and under a name of its own, and the manifest that names it."""
-    name = f"model.{bundle.manifest['model']['sha256'][:16]}.tflite{COMPRESSED}"
-    manifest = {**bundle.manifest, "model": {**bundle.manifest["model"], "file": name}}
-    return {
-        name: gzip.compress(bundle.model, 9, mtime=0),
-        MANIFEST: json.dumps(manifest, separators=(",", ":")).encode(),
-    }
 
 
 def _web_manifest() -> bytes:

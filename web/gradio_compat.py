@@ -278,6 +278,15 @@ class FreshApiInfo:
         await self._app(scope, receive, send)
 
 
+def signed_in(request: Request) -> bool:
+    """Return whether who asks may use the page (`App.get_current_user`): all may where there is no login."""
+    app: Any = request.app
+    if app.auth is None:
+        return True
+    names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")
+    return any(request.cookies.get(name) in app.tokens for name in names)
+
+
 def stop_waiting_after(blocks: gr.Blocks, seconds: int) -> None:
     """Have the server, when it ends, wait so long for unfinished requests (`Blocks.server`)."""
     server: Any = blocks.server

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from cat_model import Verdict
 from cat_model.verdict import CAT, NOT_A_CAT
+from cat_model.verdict import NOT_SURE as UNSURE_LABEL
 
 TITLE = "Are you a cat?"
 OFFLINE = "There is no connection to the page now. It works again when the network is back."
@@ -98,6 +99,44 @@ PASTE = {
     "none": "What you copied holds no picture.",
 }
 START = "Start"
+ON_THIS_DEVICE = "Your camera's pictures stay on this device."
+MODEL_LOADS = "The model is being loaded …"
+DEVICE_LIVE = {
+    "start": "Start the camera",
+    "stop": "Stop the camera",
+    "loading": MODEL_LOADS,
+    "rate": "N looks a second",
+    "spared": "N looks a second, half as many as could be: your battery is low",
+    "ended": "The camera has stopped. Start it again when you like.",
+    **CAMERA,
+}
+OTHER_CAMERA = "Other camera"
+ON_DEVICE = "On this device"
+PHOTO_ON_DEVICE = {
+    "here": "New photos stay on this device.",
+    "sent": "New photos are sent to this page's server, looked at and deleted within minutes.",
+    "loading": MODEL_LOADS,
+    "looking": "Looking …",
+    "answered": "Answered on this device. Your photo was not sent.",
+    "more": (
+        "To look closer, or to tell me whether I am right, send it to this page's server. It is looked at "
+        "there and deleted within minutes."
+    ),
+    "unreadable": "This browser cannot read this file",
+    "failed": "This browser could not look at it",
+    "needed": "It was not sent. This page's server may be able to look at it, and deletes it within minutes.",
+    "send": "Send this photo",
+    "remove": "Remove Image",
+    "photo": "Your photo",
+}
+NOT_BUILT = (
+    "Your camera's pictures are sent to this page's server, looked at and forgotten. They stay on the "
+    "device when its owner runs `python -m web.build` and starts it again."
+)
+CANNOT_RUN = (
+    "This browser cannot run the model, so your camera's pictures are sent to this page's server, looked at "
+    "and forgotten."
+)
 OPEN_CAMERA, FRAMES = "Open the camera, and I start", "Frames are looked at and forgotten."
 NOT_REACHED = "I cannot be reached just now, so your photo was not sent. Please try again in a moment."
 TOO_MANY = "I am still busy with what you asked before. Please wait for those answers first."
@@ -130,12 +169,19 @@ def verdict_panel(verdict: Verdict) -> str:
     return panel(*verdict_words(verdict))
 
 
+VERDICTS = {
+    CAT: ("cat", "It's a cat", ""),
+    NOT_A_CAT: ("other", "Not a cat", ""),
+    UNSURE_LABEL: ("unsure", "Not sure", "It may be a cat, it may be something else."),
+}
+"""Kind of panel, headline and detail by the label of a verdict; the percentage comes behind the headline."""
+
+
 def verdict_words(verdict: Verdict) -> tuple[str, str, str]:
     """Return the kind of a verdict's panel ("cat", "other" or "unsure"), its headline and its detail."""
+    kind, words, detail = VERDICTS[verdict.label]
     if verdict.unsure:
-        words = f"It may be a cat, it may be something else. {looked_at(verdict.frame)}".strip()
-        return "unsure", "Not sure", words
-    kind, words = ("cat", "It's a cat") if verdict.is_cat else ("other", "Not a cat")
+        return kind, words, f"{detail} {looked_at(verdict.frame)}".strip()
     headline = f"{words} — {100 * shares(verdict)[verdict.label]:.0f}\u00a0%"
     return kind, headline, looked_at(verdict.frame)
 

@@ -11,6 +11,19 @@ const MOST = 50;
 const SHOWN = 1024;
 /** Milliseconds that the page waits for the service worker before it goes on without. */
 const PATIENCE_MS = 1500;
+const LIVE = {
+  start: "Start the camera",
+  stop: "Stop the camera",
+  loading: "The model is being loaded …",
+  rate: "N looks a second",
+  spared: "N looks a second, half as many as could be: your battery is low",
+  ended: "The camera has stopped. Start it again when you like.",
+  insecure: "Browsers give the camera only to https pages and to this computer itself.",
+  denied: "Your browser does not let me use the camera. You can allow it beside the page's address.",
+  none: "I find no camera here.",
+  used: "Another program uses the camera.",
+  other: "The camera cannot be used.",
+};
 /** @type {Record<string, [kind: string, headline: string]>} */
 const WORDS = {
   cat: ["cat", "Yes, I see a cat"],
@@ -80,7 +93,6 @@ function wireTabs() {
       tab.tabIndex = tab === chosen ? 0 : -1;
       part(tab.getAttribute("aria-controls") ?? "").hidden = tab !== chosen;
     }
-    document.dispatchEvent(new CustomEvent("tab", { detail: chosen.id }));
   };
   tabs.forEach((tab, index) => {
     tab.onclick = () => choose(tab);
@@ -263,12 +275,15 @@ async function wireAbout() {
 
 wireTabs();
 await keep();
-const looks = new Looks();
+const looks = new Looks("./");
 wirePhoto(looks);
 wireSeveral(looks);
-const live = wire(looks, show);
-document.addEventListener("tab", (event) => {
-  if (/** @type {CustomEvent} */ (event).detail !== "tab-live") live.stop();
+wire(part("live"), looks, LIVE, {
+  show: (verdict) => {
+    if (verdict) show(part("live-verdict"), verdict);
+    else tell(part("live-verdict"), "idle", LIVE.start);
+  },
+  ready: () => looks.ready,
 });
 try {
   await looks.ready;

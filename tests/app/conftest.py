@@ -1,5 +1,6 @@
 """The page as its visitors meet it: the real server in a process of its own, and a real browser."""
 
+import io
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 
 from tests.bad_photos import bad_photos
 
@@ -24,6 +26,10 @@ QUIET = (
     "--disable-sync",
     "--no-first-run",
 )
+
+
+WITHOUT_ENGINE = "delete globalThis.WebAssembly;"
+"""Makes a page in which the engine for browsers cannot run, so that the server is asked."""
 
 
 @dataclass(frozen=True)
@@ -125,21 +131,41 @@ def browser(playwright, chromium):
     launched.close()
 
 
+def film_of(photo: Path, film: Path, size: tuple[int, int] = (640, 480)) -> Path:
+    """Write what a camera would show that is held before a photo; return its path."""
+    file = io.BytesIO()
+    with Image.open(photo) as picture:
+        picture.convert("RGB").resize(size).save(file, "JPEG", quality=95)
+    film.write_bytes(file.getvalue() * 30)
+    return film
+
+
+def camera_arguments(film: Path) -> tuple[str, ...]:
+    """The arguments of a browser whose camera shows a film."""
+    return (
+        *QUIET,
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-video-capture={film}",
+    )
+
+
 @pytest.fixture
 def visit(browser, server):
     """Open the page in a fresh browser context: `visit(color_scheme="dark")` gives a Playwright page.
 
-    A script, if one is given, runs before any of the page's.
+    A script, if one is given, runs before any of the page's. The browser has no WebAssembly, so that the
+    server answers, unless `device` says otherwise.
     """
     contexts = []
 
-    def opened(address: str = server.address, script: str = "", **options):
+    def opened(address: str = server.address, script: str = "", device: bool = False, **options):
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
-        page.add_init_script(script)
+        page.add_init_script(script if device else f"{WITHOUT_ENGINE}\n{script}")
         page.goto(address)
-        page.locator(".verdict.idle").wait_for()
+        page.locator("#answer .verdict.idle").wait_for()
         page.wait_for_function("window.catLine")  # the page's scripts have run
         return page
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cat_model.explain.render import AGAINST, FOR
-from tests.app.conftest import QUIET
+from tests.app.conftest import WITHOUT_ENGINE, camera_arguments, film_of
 from web.ui import explanation
 
 FIRST_S = 120_000  # the first closer look imports and compiles what SHAP needs
@@ -109,19 +109,12 @@ def test_a_closer_look_that_nobody_waits_for_ends():
 
 
 def test_the_live_tab_answers_frames_and_stores_none(playwright, chromium, server, examples, tmp_path):
-    frame = io.BytesIO()
-    Image.open(examples / "chelsea.jpg").resize((640, 480)).save(frame, "JPEG", quality=95)
-    video = tmp_path / "camera.mjpeg"
-    video.write_bytes(frame.getvalue() * 30)
-    camera = (
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={video}",
-    )
+    film = film_of(examples / "chelsea.jpg", tmp_path / "camera.mjpeg")
     stored = {path for path in server.uploads.rglob("*") if path.is_file()}
-    browser = playwright.chromium.launch(executable_path=chromium, args=(*QUIET, *camera))
+    browser = playwright.chromium.launch(executable_path=chromium, args=camera_arguments(film))
     pages = [browser.new_context(permissions=["camera"]).new_page() for _ in range(2)]
     for page in pages:
+        page.add_init_script(WITHOUT_ENGINE)
         page.goto(server.address)
         page.get_by_role("tab", name="Live").click()
         page.get_by_text("Click to Access Webcam").locator("visible=true").click()

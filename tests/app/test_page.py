@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from tests.app.conftest import WITHOUT_ENGINE
 from tests.app.visiting import CAT, OTHER, REFUSED, example, show
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
@@ -283,6 +284,7 @@ def test_nothing_is_fetched_from_elsewhere_and_nothing_is_kept_in_the_browser(br
     asked = []
     context.on("request", lambda request: asked.append(request.url))
     page = context.new_page()
+    page.add_init_script(WITHOUT_ENGINE)
     page.goto(server.address)
     show(page, examples / "chelsea.jpg")
     page.locator("#right:enabled").click()

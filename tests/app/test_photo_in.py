@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 from playwright.sync_api import expect
 
 import cat_model
-from tests.app.conftest import QUIET
+from tests.app.conftest import QUIET, WITHOUT_ENGINE, camera_arguments, film_of
 from tests.app.visiting import CAT, OTHER, REFUSED, example, show
 from tests.image_files import encoded
 from web import text
@@ -273,6 +273,7 @@ def test_a_page_without_https_says_why_there_is_neither_camera_nor_clipboard(pla
     )
     browser = playwright.chromium.launch(executable_path=chromium, args=(*QUIET, name))
     page = browser.new_page()
+    page.add_init_script(WITHOUT_ENGINE)
     page.goto(server.address.replace("127.0.0.1", "cat.example"))
     page.get_by_label("Capture from camera").click()
     page.locator("#photo").get_by_text("Click to Access Webcam").click()
@@ -312,8 +313,7 @@ def test_why_nothing_is_pasted_is_said_in_its_place(visit, script, why):
 
 @pytest.mark.parametrize(("name", "verdict"), [("chelsea.jpg", CAT), ("astronaut.jpg", OTHER)])
 def test_the_webcam_gives_a_verdict(playwright, chromium, server, examples, tmp_path, name, verdict):
-    video = tmp_path / "camera.mjpeg"
-    video.write_bytes(_as_camera_frame(examples / name) * 30)
+    video = film_of(examples / name, tmp_path / "camera.mjpeg")
     page, browser = _with_camera(playwright, chromium, server, video)
     page.locator(verdict).wait_for()
     browser.close()
@@ -334,20 +334,10 @@ def test_the_webcam_picture_is_not_mirrored(playwright, chromium, server, tmp_pa
     browser.close()
 
 
-def _as_camera_frame(path):
-    encoded = io.BytesIO()
-    Image.open(path).resize((640, 480)).save(encoded, "JPEG", quality=95)
-    return encoded.getvalue()
-
-
 def _with_camera(playwright, chromium, server, video):
-    camera = (
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={video}",
-    )
-    browser = playwright.chromium.launch(executable_path=chromium, args=(*QUIET, *camera))
+    browser = playwright.chromium.launch(executable_path=chromium, args=camera_arguments(video))
     page = browser.new_context(permissions=["camera"]).new_page()
+    page.add_init_script(WITHOUT_ENGINE)
     page.goto(server.address)
     page.get_by_label("Capture from camera").click()
     page.get_by_text("Click to Access Webcam").click()

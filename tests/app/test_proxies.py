@@ -1,6 +1,5 @@
 """The page behind real reverse proxies: below a path, stripped or not, with or without the Host header."""
 
-import io
 import os
 import shutil
 import subprocess
@@ -11,9 +10,8 @@ from contextlib import contextmanager
 import httpx
 import pytest
 from gradio_client import Client, handle_file
-from PIL import Image
 
-from tests.app.conftest import QUIET, ROOT, free_port, running
+from tests.app.conftest import ROOT, WITHOUT_ENGINE, camera_arguments, film_of, free_port, running
 from tests.app.visiting import CAT, example, show
 
 WAYS = [
@@ -118,16 +116,8 @@ def page(tmp_path_factory):
 @pytest.fixture(scope="module")
 def camera(playwright, chromium, examples, tmp_path_factory):
     """A browser whose camera shows a cat."""
-    frame = io.BytesIO()
-    Image.open(examples / "chelsea.jpg").resize((640, 480)).save(frame, "JPEG", quality=95)
-    video = tmp_path_factory.mktemp("camera") / "camera.mjpeg"
-    video.write_bytes(frame.getvalue() * 30)
-    options = (
-        "--use-fake-ui-for-media-stream",
-        "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-video-capture={video}",
-    )
-    browser = playwright.chromium.launch(executable_path=chromium, args=(*QUIET, *options))
+    film = film_of(examples / "chelsea.jpg", tmp_path_factory.mktemp("camera") / "camera.mjpeg")
+    browser = playwright.chromium.launch(executable_path=chromium, args=camera_arguments(film))
     yield browser
     browser.close()
 
@@ -144,6 +134,7 @@ def test_the_page_its_examples_and_the_live_tab_work(shown, camera, examples):
     context.set_default_timeout(60_000)
     visited, missing = context.new_page(), []
     visited.on("response", lambda answer: answer.status >= 400 and missing.append(answer.url))
+    visited.add_init_script(WITHOUT_ENGINE)
     visited.goto(f"{shown}?from=somewhere")
     example(visited, "A cat")
     visited.locator(CAT).wait_for()

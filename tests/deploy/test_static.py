@@ -11,6 +11,7 @@ from PIL import Image
 from cat_model.bundle import sha256
 from deploy import static
 from web.build import COMPRESSED, ENGINE
+from web.build import PAGE as MODULES
 
 
 @pytest.fixture
@@ -18,7 +19,8 @@ def engine(tmp_path):
     """A folder like that of a built engine."""
     folder = tmp_path / "engine"
     folder.mkdir()
-    (folder / ENGINE).write_text("export {};")
+    for name in (ENGINE, *MODULES):
+        (folder / name).write_text("export {};")
     (folder / "litert-wasm.0123.wasm.gz.bin").write_bytes(b"packed")
     return folder
 

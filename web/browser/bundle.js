@@ -50,11 +50,12 @@ export async function read(folder) {
  * Return what a manifest says, as it lies on the server now.
  *
  * @param {URL} folder
+ * @param {AbortSignal} [signal] ends the wait for it.
  * @returns {Promise<any>}
  * @throws {BundleError} it cannot be had or is no JSON.
  */
-export async function manifest(folder) {
-  const response = await fetched(new URL("manifest.json", folder), "no-cache");
+export async function manifest(folder, signal) {
+  const response = await fetched(new URL("manifest.json", folder), "no-cache", signal);
   try {
     return await response.json();
   } catch {
@@ -109,11 +110,12 @@ export async function verified(manifest, model) {
 /**
  * @param {URL} address
  * @param {RequestCache} cache
+ * @param {AbortSignal} [signal]
  */
-async function fetched(address, cache) {
+async function fetched(address, cache, signal) {
   let response;
   try {
-    response = await fetch(address, { cache, credentials: "same-origin" });
+    response = await fetch(address, { cache, credentials: "same-origin", signal });
   } catch (error) {
     throw new BundleError(`No model: ${address.pathname} cannot be had (${error}).`);
   }

@@ -34,6 +34,10 @@ const NARROW = 100;
 /** Bits of the fixed-point weights. */
 const BITS = 22;
 const CHANNELS = 3;
+/** Pixels of the largest frame whose canvas is kept for the next. */
+const FRAME = 1 << 20;
+/** @type {ReturnType<typeof canvas> | null} */
+let kept = null;
 
 /**
  * Return the pixels of a file that the browser can decode, upright, on white, without the file's colour
@@ -67,13 +71,26 @@ export function pixels(source) {
   const video = typeof HTMLVideoElement !== "undefined" && source instanceof HTMLVideoElement;
   const width = video ? source.videoWidth : drawn.width;
   const height = video ? source.videoHeight : drawn.height;
-  const context = canvas(width, height).getContext("2d", { willReadFrequently: true });
+  const context = paper(width, height).getContext("2d", { willReadFrequently: true });
   if (!context) throw new Error("This browser gives no canvas to read pixels from.");
   const plain = /** @type {CanvasRenderingContext2D} */ (context);
   plain.fillStyle = "white";
   plain.fillRect(0, 0, width, height);
   plain.drawImage(drawn, 0, 0);
   return plain.getImageData(0, 0, width, height);
+}
+
+/**
+ * Return a canvas to read pixels from. Frames of a camera share one: a browser gives the memory of canvases back
+ * late, and some of it not before the page is closed.
+ *
+ * @param {number} width
+ * @param {number} height
+ */
+function paper(width, height) {
+  if (width * height > FRAME) return canvas(width, height);
+  if (kept?.width !== width || kept.height !== height) kept = canvas(width, height);
+  return kept;
 }
 
 /**

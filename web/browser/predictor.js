@@ -25,6 +25,8 @@ import { verdict } from "./verdict.js";
 
 /** Looks by which two accelerators are compared, after the self-test has warmed them up. */
 const TIMED = 5;
+/** Milliseconds in which the server must say which bundle it has; else the old one goes on. */
+const PATIENCE_MS = 2000;
 
 /** Answers for one bundle. */
 export class Predictor {
@@ -103,7 +105,7 @@ export class Predictor {
   }
 
   async #renew() {
-    const now = await manifest(this.folder);
+    const now = await manifest(this.folder, AbortSignal.timeout(PATIENCE_MS));
     if (now.model?.sha256 === this.bundle.digest && now.version === this.bundle.version) return false;
     const bundle = await read(this.folder);
     const runtime = await started(bundle, this.options);

@@ -19,7 +19,8 @@ from starlette.routing import Route
 from cat_model.bundle import CARD
 from cat_model.feedback.delivery import Status
 from web import gradio_compat, text
-from web.server import pwa
+from web.engine import Engine
+from web.server import engine, pwa
 from web.server.http_api import HttpApi
 from web.server.metrics import Metrics
 from web.server.middleware import LogMiddleware, Rate, SecurityMiddleware, visitor
@@ -47,6 +48,7 @@ class Site:
         metrics: what is counted.
         feedback: tells how the delivery of feedback stands.
         script: JavaScript that the browser runs when it has loaded the page.
+        engine: what answers in visitors' browsers; None where it was not built.
     """
 
     blocks: gr.Blocks
@@ -55,6 +57,7 @@ class Site:
     metrics: Metrics
     feedback: Callable[[], Status]
     script: str
+    engine: Engine | None = None
 
 
 def serve(site: Site, settings: ServerSettings) -> str:
@@ -222,7 +225,7 @@ def _watch(site: Site) -> None:
 
 def _routes(site: Site, rate: Rate, settings: ServerSettings) -> list[Route]:
     """Return what operators ask: /health and /metrics; and /busy, which a turned-away page asks for words;
-    and the model card, which the page links to; and what programs ask."""
+    the model card, which the page links to; what programs ask, and what the engine in the browser loads."""
 
     def health(_: Request) -> JSONResponse:
         return JSONResponse(
@@ -259,4 +262,5 @@ def _routes(site: Site, rate: Rate, settings: ServerSettings) -> list[Route]:
         Route(f"/{text.CARD_ADDRESS}", card),
         *(programs.routes() if settings.api else ()),
         *pwa.routes(),
+        *engine.routes(site.engine, lambda: site.predictor.bundle, bool(settings.login)),
     ]

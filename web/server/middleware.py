@@ -25,8 +25,8 @@ from web.server.proxy import ROOT
 
 LOG = logging.getLogger(__name__)
 PAGES = {
-    "", "assets", "busy", "config", "favicon.ico", "health", "login", "login_check", "logout",
-    "metrics", "model-card", "robots.txt", "static", "svelte", "theme.css", *pwa.NAMES,
+    "", "assets", "bundle", "busy", "config", "engine", "favicon.ico", "health", "login", "login_check",
+    "logout", "metrics", "model-card", "robots.txt", "static", "svelte", "theme.css", *pwa.NAMES,
 }  # fmt: skip
 API = {
     "app_id", "call", "cancel", "heartbeat", "info", "login_check", "openapi.json", "queue", "reset", "run",
@@ -61,6 +61,11 @@ POLICY = {
     "base-uri": "'self'",
     "form-action": "'self'",
 }
+ENGINE_POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+"""For the engine's files: its worker goes by the policy that it came with, not by the page's."""
 VISITORS = 10_000
 PIECE = 1 << 18
 """Bytes of an upload that are handed on at once; so many are held for each upload under way."""
@@ -150,8 +155,7 @@ class SecurityMiddleware:
         policy = "; ".join(
             f"{name} {value}" for name, value in (POLICY | {"frame-ancestors": frames}).items()
         )
-        headers = HEADERS | {"Content-Security-Policy": policy}
-        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self._headers, self._engine_headers = encoded(policy), encoded(ENGINE_POLICY)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""
@@ -166,7 +170,8 @@ class SecurityMiddleware:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                message["headers"] = [*message["headers"], *self._headers, *unbuffered(message["headers"])]
+                ours = self._engine_headers if kind(scope["path"]) == "engine" else self._headers
+                message["headers"] = [*message["headers"], *ours, *unbuffered(message["headers"])]
             await send(message)
 
         refused = self._refusal(scope)
@@ -246,6 +251,12 @@ def refusal(what: str, said: str, status: int, headers: Mapping[str, str] | None
     if what == "upload":
         return PlainTextResponse(said, status, headers)
     return JSONResponse({"error" if what in FOR_PROGRAMS else "detail": said}, status, headers)
+
+
+def encoded(policy: str) -> list[tuple[bytes, bytes]]:
+    """Return the headers of every answer, with this content security policy, as ASGI has them."""
+    headers = HEADERS | {"Content-Security-Policy": policy}
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 
 def unbuffered(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -22,6 +22,7 @@
     }[name] ?? "other"];
     const devices = navigator.mediaDevices, open = devices?.getUserMedia?.bind(devices);
     const camera = async wanted => {
+        if (open && !place()) return open(wanted); // the camera that is watched on the device says it by itself
         tell("");
         if (!open) {
             tell(options.camera.insecure);

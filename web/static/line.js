@@ -96,7 +96,7 @@
     document.addEventListener("drop", event => {
         const [file] = event.dataTransfer?.files ?? [];
         if (!event.isTrusted && file?.type.startsWith("image/")) return; // from `give`
-        if (!file || !event.target.closest?.("#photo")) return;
+        if (!file || !event.target.closest?.("#photo, #device-photo")) return;
         event.preventDefault();
         event.stopPropagation();
         give(file);
@@ -139,8 +139,13 @@
         location.reload();
     };
     const afterwards = async () => {
-        const found = sessionStorage.getItem(STASH);
-        sessionStorage.removeItem(STASH);
+        let found = null;
+        try {
+            found = sessionStorage.getItem(STASH);
+            sessionStorage.removeItem(STASH);
+        } catch {
+            // A frame of another site may have no such storage; nothing was kept there then.
+        }
         if (!found) return;
         while (!document.querySelector("#photo .upload-container") || !document.querySelector("#lost .html-container"))
             await new Promise(resolve => setTimeout(resolve, 50));
@@ -174,6 +179,10 @@
             kept = { file: photo };
             unsent = false;
             lose("");
+            if (window.catDevice?.take(photo)) {
+                unsent = true;
+                return json([]); // it is answered here
+            }
             if (doubted && await server() == "another") {
                 await startAnew();
                 return new Promise(() => {});
@@ -194,6 +203,10 @@
         lose(said, small);
         return json([]); // for Gradio nothing was chosen: it says nothing of it in its own words
     };
+
+    // Gradio asks how far an upload is; of a photo that stays here there is nothing to tell.
+    const nothingSent = () =>
+        new Response('data: {"msg": "done"}\n\n', { headers: { "Content-Type": "text/event-stream" } });
 
     // Questions that were put and not answered: { fn, about: the photo of that time, rank: how many wait before
     // it, or null }, by their ids. Those whose ids begin with "cut-" never reached the server.
@@ -332,6 +345,7 @@
     window.fetch = (address, request) => {
         const path = new URL(address.url ?? address, location.href).pathname;
         if (path.endsWith("/upload") && request?.body instanceof FormData) return upload(String(address), request);
+        if (path.endsWith("/upload_progress") && window.catDevice?.answersHere()) return nothingSent();
         if (path.endsWith("/queue/join")) return ask(address, request);
         if (path.endsWith("/queue/data")) return stream(address, request);
         if (path.endsWith("/cancel")) return forget(address, request);
@@ -347,7 +361,7 @@
             kept = { example: [...document.querySelectorAll("#examples button")].indexOf(example) };
             lose("");
         }
-        if (event.target.closest?.('#photo [aria-label="Remove Image"]')) {
+        if (event.target.closest?.('#stage [aria-label="Remove Image"]')) {
             kept = null;
             lose("");
         }

@@ -7,7 +7,7 @@
     (async () => navigator.serviceWorker?.register("offline.js"))().catch(() => {});
     // Names for screen readers: some parts of the page come, and come again, after this has run.
     const name = () => {
-        for (const it of document.querySelectorAll("#answer, #lost, #thanks")) it.setAttribute("role", "status");
+        for (const it of document.querySelectorAll("#answer, #lost, #device, #thanks")) it.setAttribute("role", "status");
         document.querySelectorAll("#examples button").forEach((button, i) =>
             button.setAttribute("aria-label", options.names[i]));
         // What is read out begins with what is seen, which is not so in Gradio.
@@ -30,7 +30,8 @@
     window.catPage = {
         // On a phone the examples lie below the answer: who takes one sees the answer all the same.
         scroll: () => {
-            const { top, bottom } = document.getElementById("answer").getBoundingClientRect();
+            const answer = document.querySelector("#device .verdict") ?? document.getElementById("answer");
+            const { top, bottom } = answer.getBoundingClientRect();
             if (top < 0 || bottom > innerHeight) document.getElementById("stage").scrollIntoView();
         },
         // Saves what the page shows, photo and colours at their strength, above the caption that the server drew.

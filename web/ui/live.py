@@ -1,7 +1,9 @@
 """The tab "Live": the webcam's frames, each answered with a verdict and its colours while the camera runs.
 
-Gradio hands over the newest frame when the last one is answered: old ones are dropped, not queued. A frame
-comes as bytes inside the message and its answer goes back inside one, so that nothing lies on the disk.
+Where the engine for browsers was built and the browser can run it, frames stay on the visitor's device
+(device.js). Else they are sent to the server: Gradio hands over the newest frame when the last one is
+answered: old ones are dropped, not queued. A frame comes as bytes inside the message and its answer goes back
+inside one, so that nothing lies on the disk.
 """
 
 import html
@@ -23,6 +25,14 @@ SIDE = 320
 VISITORS = 16
 """Cameras watched at the same time."""
 HINT = text.panel("idle", text.OPEN_CAMERA, text.FRAMES)
+ON_DEVICE = f"""<p>{html.escape(text.ON_THIS_DEVICE)}</p>
+<p><button type="button" class="start" disabled>{html.escape(text.DEVICE_LIVE["start"])}</button>
+<button type="button" class="switch" hidden>{html.escape(text.OTHER_CAMERA)}</button></p>
+<p class="problem" role="alert"></p>
+<div class="said">{text.panel("idle", text.OPEN_CAMERA)}</div>
+<div class="film" hidden><video muted playsinline></video><canvas aria-hidden="true"></canvas></div>
+{explanation.LEGEND}
+<p class="rate">{html.escape(text.MODEL_LOADS)}</p>"""
 
 
 def answer(predictor: ReloadingPredictor, frame: str | bytes | None) -> str:
@@ -41,14 +51,22 @@ def answer(predictor: ReloadingPredictor, frame: str | bytes | None) -> str:
     )
 
 
-def lay_out(predictor: ReloadingPredictor) -> None:
-    """Lay out the tab's content and wire it."""
+def lay_out(predictor: ReloadingPredictor, built: bool) -> None:
+    """Lay out the tab's content and wire it.
+
+    Args:
+        predictor: answers.
+        built: whether the engine for browsers was built.
+    """
 
     def watch(frame: str | bytes | None) -> str:
         return answer(predictor, frame)
 
-    with gr.Row():
+    if built:
+        gr.HTML(ON_DEVICE, elem_id="device-live")
+    with gr.Row(elem_id="server-live"):
         with gr.Column():
+            gr.Markdown(text.CANNOT_RUN if built else text.NOT_BUILT)
             camera = PhotoBox(
                 label="Your camera",
                 type="filepath",

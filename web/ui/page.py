@@ -15,6 +15,7 @@ from cat_model.monitoring.traffic import Traffic
 from cat_model.origin.follow import follower
 from cat_model.photo import Limits
 from web import text
+from web.engine import Engine
 from web.gradio_compat import EventQueue, LightBlocks, called_after, called_by, functions
 from web.server import api
 from web.server.app import Site
@@ -23,12 +24,12 @@ from web.server.queue import AT_ONCE, MODEL, ModelQueue
 from web.server.reload import ReloadingPredictor
 from web.settings import ServerSettings
 from web.ui import about as about_model
-from web.ui import admin, gallery, live
+from web.ui import admin, explanation, gallery, live
 from web.ui.feedback import FeedbackHandlers
 from web.ui.photo import EXAMPLES, PhotoTab
 
 STATIC = Path(__file__).parents[1] / "static"
-SCRIPTS = [STATIC / name for name in ("line.js", "camera.js", "page.js", "gallery.js")]
+SCRIPTS = [STATIC / name for name in ("line.js", "camera.js", "page.js", "gallery.js", "device.js")]
 MOMENT_MS = 500
 """How long somebody is in the queue before he is said to wait."""
 SENT_SIDE, SENT_QUALITY = 1024, 0.9
@@ -63,14 +64,14 @@ def create_app(settings: ServerSettings) -> Site:
     def about() -> str:
         return text.about(settings.model.feedback_days, stored, lasts, handlers.deletes())
 
-    cost = SearchCost(predictor)
+    cost, engine = SearchCost(predictor), Engine.find()
     with LightBlocks(title=text.TITLE, analytics_enabled=False) as blocks:
         gr.Markdown(text.WELCOME)
         with gr.Tabs():
             with gr.Tab("Photo"):
                 tab = PhotoTab.lay_out(predictor, handlers, about())
             with gr.Tab("Live"):
-                live.lay_out(predictor)
+                live.lay_out(predictor, engine is not None)
             with gr.Tab(text.SEVERAL):
                 gallery.lay_out(predictor, tab.thorough)
             with gr.Tab(text.ABOUT_MODEL) as model:
@@ -97,9 +98,10 @@ def create_app(settings: ServerSettings) -> Site:
         "answers": answers,
         "searches": called_by(blocks, "thorough", "input") + called_after(blocks, answers),
         "examples": called_by(blocks, "examples", "click"),
+        "engine": f"engine/{engine.version}/" if engine else "",
     }
     waiting = ModelQueue(EventQueue(blocks), settings.queue, settings.model.workers, settings.most_bytes)
-    return Site(blocks, waiting, predictor, metrics, lambda: delivery.status, script(options))
+    return Site(blocks, waiting, predictor, metrics, lambda: delivery.status, script(options), engine)
 
 
 def load_model(settings: ServerSettings, metrics: Metrics) -> tuple[Predictor, Traffic]:
@@ -140,6 +142,12 @@ def script(options: dict[str, Any]) -> str:
         },
         "camera": text.CAMERA,
         "paste": text.PASTE,
+        "live": text.DEVICE_LIVE,
+        "device": text.PHOTO_ON_DEVICE,
+        "legend": explanation.LEGEND,
+        "zoomed": text.ZOOMED,
+        "openCamera": text.OPEN_CAMERA,
+        "verdicts": text.VERDICTS,
         **options,
     }
     called = "".join(f"({path.read_text('utf-8')}\n)(options);" for path in SCRIPTS)

@@ -20,6 +20,11 @@ FOLDERS = Path(__file__).parents[1] / "examples", Path(__file__).parents[2] / "e
 FOLDER = next((folder for folder in FOLDERS if folder.is_dir()), FOLDERS[-1])
 """Where the examples lie: within the package when it is installed, beside it in a checkout."""
 EXAMPLES = {"A cat": "chelsea.jpg", "An astronaut": "astronaut.jpg", "A cup of coffee": "coffee.jpg"}
+SWITCH = (
+    f'<label><input type="checkbox" id="device-on" disabled>{text.ON_DEVICE}</label>'
+    f'<span role="status">{text.PHOTO_ON_DEVICE["sent"]}</span>'
+)
+"""Whether the model answers in the visitor's browser; device.js shows it where the browser can run that."""
 OFF, ON = ({"__type__": "update", "interactive": on} for on in (False, True))
 HIDE = {"__type__": "update", "visible": False}
 """Updates as the browser itself gives them to components."""
@@ -66,7 +71,9 @@ class PhotoTab:
                         elem_id="photo",
                     )
                     overlay = gr.HTML(apply_default_css=False, elem_id="overlay")
+                    gr.HTML(apply_default_css=False, elem_id="device-photo")  # device.js fills it
                 gr.HTML(explanation.switch(), apply_default_css=False, elem_id="colours")
+                gr.HTML(SWITCH, apply_default_css=False, elem_id="device-switch")
                 thorough = gr.Checkbox(
                     label=text.THOROUGH, visible=False, container=False, elem_id="thorough"
                 )
@@ -80,6 +87,7 @@ class PhotoTab:
                 )
             with gr.Column(elem_id="answer-side"):
                 gr.HTML(apply_default_css=False, elem_id="lost")  # line.js fills it
+                gr.HTML(apply_default_css=False, elem_id="device")  # device.js fills it
                 answer = gr.HTML(text.IDLE, elem_id="answer")
                 bars = gr.Label(show_label=False, show_heading=False, visible=False, elem_id="bars")
                 why = ExplanationSection.lay_out(overlay)

@@ -192,6 +192,13 @@ async def full_disk(scope, receive, send):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/somewhere/private")
 
 
+def test_the_engines_worker_has_a_policy_of_its_own():
+    policy = ask("GET", "/engine/0/worker.js").headers["content-security-policy"]
+    assert "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self';" in policy
+    assert "'unsafe-eval'" not in policy
+    assert "wasm" not in ask("GET", "/").headers["content-security-policy"]
+
+
 def test_a_full_disk_is_said_in_a_sentence_and_without_its_path(caplog):
     said = ask("POST", "/gradio_api/upload", app=full_disk, content=b"photo")
     assert (said.status_code, said.text) == (507, text.NO_PLACE)

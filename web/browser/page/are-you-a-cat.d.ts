@@ -1,0 +1,2 @@
+// The engine, which the build puts beside these modules.
+export * from "../index.js";

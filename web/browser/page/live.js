@@ -1,0 +1,163 @@
+/**
+ * The camera: its frames are looked at in the worker and never leave the device.
+ *
+ * @typedef {object} Words
+ * @property {string} start what the button says.
+ * @property {string} stop
+ * @property {string} loading while the model is not there yet.
+ * @property {string} rate with N for the looks in a second.
+ * @property {string} spared the same, at half the rate.
+ * @property {string} ended when the camera stops by itself.
+ * @property {string} insecure where the page came by plain HTTP.
+ * @property {string} denied
+ * @property {string} none
+ * @property {string} used when another program has it.
+ * @property {string} other
+ */
+
+import { draw } from "./are-you-a-cat.js";
+import { pause, spares, Steady } from "./steady.js";
+
+const SIDES = { width: { ideal: 640 }, height: { ideal: 480 } };
+/** Strength of the colours over the frame. */
+const STRENGTH = 0.6;
+/** @type {Record<string, "denied" | "none" | "used">} */
+const PROBLEMS = {
+  NotAllowedError: "denied",
+  SecurityError: "denied",
+  NotFoundError: "none",
+  OverconstrainedError: "none",
+  NotReadableError: "used",
+  AbortError: "used",
+};
+
+/** @returns {Promise<{charging: boolean, level: number} | null>} */
+async function batteryOf() {
+  try {
+    return await /** @type {any} */ (navigator).getBattery();
+  } catch {
+    return null; // Firefox and Safari do not tell, nor do frames of other sites
+  }
+}
+
+/**
+ * Wire the camera's part of a page.
+ *
+ * @param {Element} root with `.start`, `.switch` (buttons), `.problem`, `.rate` and `.film`, which has a video and
+ *   a canvas over it.
+ * @param {import("./looks.js").Looks} looks
+ * @param {Words} words
+ * @param {object} page
+ * @param {(verdict: {label: string, probability: number} | null) => void} page.show null when nothing is watched.
+ * @param {() => Promise<unknown>} page.ready called when the camera is opened; settles when the model can answer.
+ */
+export function wire(root, looks, words, { show, ready }) {
+  /** @param {string} name */
+  const part = (name) => /** @type {HTMLElement} */ (root.querySelector(name));
+  const video = /** @type {HTMLVideoElement} */ (part(".film video"));
+  const overlay = /** @type {HTMLCanvasElement} */ (part(".film canvas"));
+  const [start, other, problem, rate, film] = [".start", ".switch", ".problem", ".rate", ".film"].map(part);
+  let facing = "environment";
+  /** @type {MediaStream | null} */
+  let stream = null;
+  video.muted = video.playsInline = true; // else iPhones show one frame, or none
+
+  const stop = (said = "") => {
+    stream?.getTracks().forEach((track) => track.stop());
+    stream = null;
+    video.srcObject = null;
+    start.textContent = words.start;
+    problem.textContent = said;
+    film.hidden = true;
+    rate.textContent = "";
+    show(null);
+  };
+
+  const open = async () => {
+    stop();
+    if (!isSecureContext || !navigator.mediaDevices) {
+      problem.textContent = words.insecure;
+      return;
+    }
+    try {
+      const model = ready();
+      model.catch(() => undefined);
+      const opened = await navigator.mediaDevices.getUserMedia({
+        video: { ...SIDES, facingMode: { ideal: facing } },
+      });
+      stream = opened;
+      const [track] = opened.getVideoTracks();
+      track.addEventListener("ended", () => stream === opened && stop(words.ended));
+      film.classList.toggle("mirrored", track.getSettings().facingMode === "user");
+      film.hidden = false;
+      start.textContent = words.stop;
+      rate.textContent = words.loading;
+      video.srcObject = opened;
+      await video.play();
+      const cameras = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind }) => kind === "videoinput");
+      other.hidden = cameras.length < 2;
+      await model;
+      if (stream === opened) await watch(opened, track);
+    } catch (error) {
+      const name = error instanceof DOMException ? PROBLEMS[error.name] : undefined;
+      stop(name ? words[name] : `${words.other} (${error instanceof Error ? error.message : error})`);
+    }
+  };
+
+  /**
+   * @param {MediaStream} watched
+   * @param {MediaStreamTrack} track
+   */
+  const watch = async (watched, track) => {
+    const steady = new Steady();
+    const battery = await batteryOf();
+    const context = overlay.getContext("2d");
+    const look = async () => {
+      const asked = performance.now();
+      const seen = await looks.look({ bitmap: await createImageBitmap(video) });
+      return { ...seen, took: performance.now() - asked };
+    };
+    /** @type {ReturnType<typeof look> | null} */
+    let next = null;
+    let count = 0;
+    let began = performance.now();
+    while (stream === watched) {
+      if (!part(".start").offsetParent) return stop(); // another tab of the page is shown
+      const [waits, event] = document.hidden ? [document, "visibilitychange"] : [track, "unmute"];
+      if (document.hidden || track.muted) {
+        await new Promise((resolve) => {
+          waits.addEventListener(event, resolve, { once: true });
+          track.addEventListener("ended", resolve, { once: true });
+        });
+        [next, count, began] = [null, 0, performance.now()]; // what was seen before is old
+        continue;
+      }
+      const { verdict, values, closer, took } = await (next ?? look());
+      if (stream !== watched) return;
+      const rest = pause(battery, took);
+      if (rest) await new Promise((resolve) => setTimeout(resolve, rest));
+      next = look(); // the worker looks at it while this one is drawn
+      next.catch(() => undefined);
+      show(steady.next(verdict, performance.now()));
+      const { videoWidth: width, videoHeight: height } = video;
+      if (overlay.width !== width || overlay.height !== height) [overlay.width, overlay.height] = [width, height];
+      context?.clearRect(0, 0, width, height);
+      if (context) draw(context, values, { strength: STRENGTH, closer });
+      const seconds = (performance.now() - began) / 1000;
+      count++;
+      if (seconds > 1) {
+        const said = spares(battery) ? words.spared : words.rate;
+        rate.textContent = said.replace("N", String(Math.round(count / seconds)));
+        [count, began] = [0, performance.now()];
+      }
+      await new Promise(requestAnimationFrame);
+    }
+  };
+
+  start.onclick = () => (stream ? stop() : open());
+  other.onclick = () => {
+    facing = facing === "user" ? "environment" : "user";
+    return open();
+  };
+  stop();
+}

@@ -1,0 +1,74 @@
+/**
+ * Asks the engine, which runs in a worker so that the page stays responsive.
+ *
+ * @typedef {{probability: number, isCat: boolean, unsure: boolean, label: string, modelVersion: string}} Verdict
+ * @typedef {{verdict: Verdict, values: Float64Array, closer: [number, number, number, number] | null}} Look
+ */
+
+/** The browser cannot decode a file, or would not show the model what the server would. */
+export class Unreadable extends Error {
+  name = "Unreadable";
+}
+
+export class Looks {
+  /** @type {Map<number, {resolve: (answer: any) => void, reject: (problem: Error) => void}>} */
+  #open = new Map();
+  #next = 1;
+  /** @type {Worker} */
+  #worker;
+
+  /** @param {string | URL} folder address of the bundle, relative to the page. */
+  constructor(folder) {
+    this.#worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+    /** @type {Promise<{version: string, searches: boolean}>} Settles when the model can answer. */
+    this.ready = new Promise((resolve, reject) => {
+      this.#worker.onmessage = ({ data }) => {
+        if (data.ready) resolve(data.ready);
+        else if (data.failed) reject(new Error(data.failed));
+        else this.#answered(data);
+      };
+      this.#worker.onerror = () => reject(new Error("This browser cannot run the model."));
+    });
+    this.ready.catch(() => undefined);
+    this.#worker.postMessage({ folder: new URL(folder, document.baseURI).href });
+  }
+
+  /** @param {{id: number, answer?: unknown, problem?: string, unreadable?: boolean}} said */
+  #answered({ id, answer, problem, unreadable }) {
+    const asked = this.#open.get(id);
+    this.#open.delete(id);
+    if (problem === undefined) asked?.resolve(answer);
+    else asked?.reject(unreadable ? new Unreadable(problem) : new Error(problem));
+  }
+
+  /**
+   * @param {object} asked
+   * @param {Transferable[]} [given]
+   */
+  #ask(asked, given = []) {
+    const id = this.#next++;
+    const answer = new Promise((resolve, reject) => this.#open.set(id, { resolve, reject }));
+    this.#worker.postMessage({ id, ...asked }, given);
+    return /** @type {Promise<any>} */ (answer);
+  }
+
+  /**
+   * Look at a photo's file, or at a bitmap, which is gone then.
+   *
+   * @param {{file?: Blob, bitmap?: ImageBitmap, thorough?: boolean}} asked
+   * @returns {Promise<Look>}
+   * @throws {Unreadable} the browser cannot read the file as Python would.
+   */
+  look(asked) {
+    return this.#ask(asked, asked.bitmap ? [asked.bitmap] : []);
+  }
+
+  /**
+   * Take up the bundle that the server has now. Where it cannot be had the old one goes on.
+   *
+   * @returns {Promise<{version: string, searches: boolean}>} of the bundle that answers from now on.
+   */
+  renew() {
+    return this.#ask({ renew: true });
+  }
+}
