@@ -4,7 +4,8 @@ First measures what decoding phones' photos of 1 to 3 MB and the model alone can
 page has workers. Then starts `app.py` and lets so many visitors upload such photos and wait for the verdict,
 over and over, beside two visitors who stall and break off. They send what the page's own script sends: the
 photos made smaller by the visitor's browser (whose time does not count: it has a processor of its own); with
-`--whole` the files as they are, as programs do.
+`--whole` the files as they are, as programs do. `--endpoint v1` asks at /v1/predict instead of through the
+page, `--endpoint v2` by the Open Inference Protocol with a binary tensor.
 
 Prints verdicts a second, their ratio to the model alone, also of the share of the cores that the visitors
 themselves left (they run on the same ones), the processor time that page and visitors spent on each verdict,
@@ -20,10 +21,11 @@ import os
 import statistics
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from PIL import Image
 
@@ -32,7 +34,7 @@ from benchmarks._command_line import parser
 from benchmarks._process import processor_seconds, resident_mb
 from benchmarks._server import opened
 from benchmarks.decode import phone_photo
-from benchmarks.visitors import Visitor
+from benchmarks.visitors import ENDPOINTS, Visitor
 from cat_model.settings import Settings
 from web.ui.page import SENT_QUALITY, SENT_SIDE
 
@@ -78,14 +80,20 @@ def alone(photos: Sequence[bytes], workers: int, seconds: float) -> Alone:
 
 
 async def ask(
-    address: str, photos: Sequence[bytes], visitors: int, outcomes: Outcomes, *, ends: float, most: float
+    visit_page: Callable[[], Visitor],
+    photos: Sequence[bytes],
+    visitors: int,
+    outcomes: Outcomes,
+    *,
+    ends: float,
+    most: float,
 ) -> None:
     """Let visitors ask until a time (of time.perf_counter) or until `most` were asked."""
     began = time.perf_counter()
     asked = itertools.count()
 
     async def visit(first: int) -> None:
-        async with Visitor(address) as visitor:
+        async with visit_page() as visitor:
             uploads = [visitor.upload(photo) for photo in photos]
             for turn in itertools.count(first):
                 if time.perf_counter() > ends or next(asked) >= most:
@@ -104,14 +112,11 @@ async def ask(
     outcomes.elapsed = time.perf_counter() - began
 
 
-async def rude(address: str) -> None:
+async def rude(visitor: Visitor) -> None:
     """Begin an upload and never end it, and begin another and hang up."""
-    host, port = address.removeprefix("http://").split(":")
-    head = b"POST /gradio_api/upload HTTP/1.1\r\nHost: cat\r\nContent-Length: 3000000\r\n"
-    head += b"Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
-    writers = [(await asyncio.open_connection(host, int(port)))[1] for _ in range(2)]
+    writers = [(await asyncio.open_connection(visitor.host, visitor.port))[1] for _ in range(2)]
     for writer in writers:
-        writer.write(head)
+        writer.write(visitor.stalled())
         await writer.drain()
     writers[0].close()
     try:
@@ -124,13 +129,19 @@ async def rude(address: str) -> None:
 
 
 async def measure(
-    address: str, photos: Sequence[bytes], visitors: int, *, seconds: float, best: Alone, pid: int
+    visit_page: Callable[[], Visitor],
+    photos: Sequence[bytes],
+    visitors: int,
+    *,
+    seconds: float,
+    best: Alone,
+    pid: int,
 ) -> None:
     """Print what became of so many visitors' questions, with two rude visitors beside them."""
-    pest, outcomes = asyncio.create_task(rude(address)), Outcomes()
+    pest, outcomes = asyncio.create_task(rude(visit_page())), Outcomes()
     page, own = processor_seconds(pid), time.process_time()
     ends = time.perf_counter() + seconds
-    await ask(address, photos, visitors, outcomes, ends=ends, most=float("inf"))
+    await ask(visit_page, photos, visitors, outcomes, ends=ends, most=float("inf"))
     page, own = processor_seconds(pid) - page, time.process_time() - own
     pest.cancel()
     with suppress(asyncio.CancelledError):
@@ -160,11 +171,11 @@ def as_the_page_sends(photo: bytes) -> bytes:
     return file.getvalue()
 
 
-async def soak(address: str, photos: Sequence[bytes], questions: int, pid: int) -> None:
+async def soak(visit_page: Callable[[], Visitor], photos: Sequence[bytes], questions: int, pid: int) -> None:
     """Print the memory at each minute of a long run, and what became of its questions."""
     outcomes, memory = Outcomes(), [resident_mb(pid)]
     run = asyncio.create_task(
-        ask(address, photos, SOAK_VISITORS, outcomes, ends=float("inf"), most=questions)
+        ask(visit_page, photos, SOAK_VISITORS, outcomes, ends=float("inf"), most=questions)
     )
     while not run.done():
         await asyncio.wait([run], timeout=60)
@@ -184,6 +195,7 @@ def main() -> None:
     command_line.add_argument("--visitors", type=int, nargs="+", default=[1, 8, 32, 128])
     command_line.add_argument("--seconds", type=float, default=30, help="for each number of visitors (30)")
     command_line.add_argument("--whole", action="store_true", help="send the photos as they are")
+    command_line.add_argument("--endpoint", choices=ENDPOINTS, default="page", help="what is asked (page)")
     command_line.add_argument("--soak", type=int, default=0, metavar="N", help="questions after that (0)")
     options = command_line.parse_args()
     photos = [phone_photo(grain) for grain in GRAINS]
@@ -198,10 +210,11 @@ def main() -> None:
         small = alone(photos, workers, min(options.seconds, 15))
         print(f"sent as {sizes} MB; alone: {small.rate:.2f} photos/s, {1000 * small.cpu:.1f} ms each")
     with opened() as (address, pid):
+        visit_page = partial(ENDPOINTS[options.endpoint], address)
         for visitors in options.visitors:
-            asyncio.run(measure(address, photos, visitors, seconds=options.seconds, best=best, pid=pid))
+            asyncio.run(measure(visit_page, photos, visitors, seconds=options.seconds, best=best, pid=pid))
         if options.soak:
-            asyncio.run(soak(address, photos, options.soak, pid))
+            asyncio.run(soak(visit_page, photos, options.soak, pid))
 
 
 if __name__ == "__main__":

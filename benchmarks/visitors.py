@@ -12,6 +12,8 @@ PIECE = 1 << 18
 """Bytes that are received at once."""
 PATIENCE_S = 120
 """Seconds until a visitor gives up."""
+STALLED = 3_000_000
+"""Bytes of an upload that is begun and never ended."""
 
 
 class Visitor:
@@ -23,7 +25,8 @@ class Visitor:
         Args:
             address: of the page, "http://host:port".
         """
-        self._host, self._port = address.removeprefix("http://").split(":")
+        self.host, port = address.removeprefix("http://").split(":")
+        self.port = int(port)
         self._socket: socket.socket | None = None
 
     async def __aenter__(self) -> Self:
@@ -63,6 +66,10 @@ class Visitor:
         status, body = await self._answer(f"GET {call}/{event} HTTP/1.1\r\nHost: cat\r\n\r\n".encode())
         return ("verdict" if '"model_version"' in body else f"no verdict {status}"), body
 
+    def stalled(self) -> bytes:
+        """Return the beginning of a request that uploads a photo and never ends."""
+        return self.upload(bytes(STALLED))[:-STALLED]
+
     @staticmethod
     def _post(path: str, kind: str, body: bytes) -> bytes:
         fields = f"Host: cat\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}"
@@ -74,7 +81,7 @@ class Visitor:
         if self._socket is None:
             self._socket = socket.socket()
             self._socket.setblocking(False)
-            await loop.sock_connect(self._socket, (self._host, int(self._port)))
+            await loop.sock_connect(self._socket, (self.host, self.port))
         await loop.sock_sendall(self._socket, memoryview(request))
         said = b""
         while not _whole(said):
@@ -93,6 +100,35 @@ class Visitor:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+
+class Program(Visitor):
+    """A program that sends a photo to /v1/predict, with one connection that stays open."""
+
+    def upload(self, photo: bytes) -> bytes:
+        """Return the request that asks about a photo, to be made once and sent often."""
+        return self._post("/v1/predict", "image/jpeg", photo)
+
+    async def _ask(self, upload: bytes) -> tuple[str, str]:
+        status, body = await self._answer(upload)
+        if status == 200:
+            return "verdict", body
+        return ("busy" if status == 503 else f"answer {status}"), body
+
+
+class InferenceProgram(Program):
+    """A program that sends a photo by the Open Inference Protocol, as a binary tensor."""
+
+    def upload(self, photo: bytes) -> bytes:
+        """Return the request that asks about a photo, to be made once and sent often."""
+        image = {"name": "image", "datatype": "UINT8", "shape": [len(photo)]}
+        head = json.dumps({"inputs": [image | {"parameters": {"binary_data_size": len(photo)}}]}).encode()
+        kind = f"application/octet-stream\r\nInference-Header-Content-Length: {len(head)}"
+        return self._post("/v2/models/are-you-a-cat/infer", kind, head + photo)
+
+
+ENDPOINTS: dict[str, type[Visitor]] = {"page": Visitor, "v1": Program, "v2": InferenceProgram}
+"""Who asks, by the name of what he asks."""
 
 
 def _whole(said: bytes) -> bool:

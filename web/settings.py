@@ -18,6 +18,8 @@ UPLOADS = "GRADIO_TEMP_DIR"
 ROOT_PATH = re.compile(r"(/[\w.~%+-]+)*", re.ASCII)
 """A path that can stand before the page's own; no part of it is empty: it never names another host."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+BODY_OVERHEAD = 1_000_000
+"""Bytes of a request beside the photo."""
 PROXIES = {"http_proxy", "https_proxy", "all_proxy"}
 
 
@@ -40,6 +42,8 @@ class ServerSettings:
         open_browser: whether to open the page in a browser, because there is a screen.
         login: name and password that the page asks for, as one text with a colon between; None for no login.
         owner_password: opens the owner's part of the page; empty for none.
+        api: whether programs may ask at /v1, /v2 and /invocations.
+        api_key: what programs send as a bearer token; empty for none.
     """
 
     model: Settings = field(default_factory=Settings)
@@ -55,6 +59,18 @@ class ServerSettings:
     open_browser: bool = False
     login: str | None = field(default=None, repr=False)
     owner_password: str = field(default="", repr=False)
+    api: bool = True
+    api_key: str = field(default="", repr=False)
+
+    @property
+    def upload_bytes(self) -> int:
+        """Bytes of the largest photo file."""
+        return self.upload_mb * 1_000_000
+
+    @property
+    def most_bytes(self) -> int:
+        """Bytes of the largest request: a photo in base64, or as it is, and what goes with it."""
+        return 4 * self.upload_bytes // 3 + BODY_OVERHEAD
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "ServerSettings":
@@ -87,6 +103,8 @@ class ServerSettings:
             open_browser=bool(screen) and not on_space,
             login=_login(environ),
             owner_password=environ.get("CAT_OWNER_PASSWORD") or "",
+            api=bool(whole_number(environ, "CAT_API", int(cls.api), (0, 1))),
+            api_key=_api_key(environ),
         )
 
 
@@ -145,6 +163,13 @@ def _login(environ: Mapping[str, str]) -> str | None:
     if login is not None and not all(login.partition(":")):
         raise SettingsError("CAT_LOGIN must be a name, a colon and a password.")
     return login
+
+
+def _api_key(environ: Mapping[str, str]) -> str:
+    key = environ.get("CAT_API_KEY") or ""
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise SettingsError("CAT_API_KEY must be letters, digits and signs of ASCII, without spaces.")
+    return key
 
 
 def _root_path(environ: Mapping[str, str], name: str) -> str:

@@ -2,6 +2,7 @@
 
 import html
 import json
+from collections.abc import Iterable
 
 from cat_model import Verdict
 from cat_model.verdict import CAT, NOT_A_CAT
@@ -94,6 +95,7 @@ OPEN_CAMERA, FRAMES = "Open the camera, and I start", "Frames are looked at and 
 NOT_REACHED = "I cannot be reached just now, so your photo was not sent. Please try again in a moment."
 TOO_MANY = "I am still busy with what you asked before. Please wait for those answers first."
 NO_PLACE = "I have no place for your photo just now: my disk is full or broken. Please try again later."
+ENDS = "I am about to end. Please try again in a moment."
 TOO_BIG = "That is more than this page takes at once. Please send a smaller photo."
 
 
@@ -351,3 +353,40 @@ def answers(threshold: str, low: str, high: str) -> str:
 def missing(titles: list[str]) -> str:
     """Return which parts the model's bundle has no figures for."""
     return f"This model came without figures for: {', '.join(f'“{title}”' for title in titles)}."
+
+
+# What programs are told.
+NO_MODEL = "There is no model {!r} here; it is {!r}."
+NO_VERSION = "There is no version {!r} of the model here; it is {!r}."
+ONLY_POST = "Please send this with POST, with a photo as the body."
+ONLY_GET = "Please ask this with GET."
+KEY_NEEDED = "This page answers only programs that send its key: Authorization: Bearer KEY."
+LOGIN_NEEDED = "This page asks for its name and password (HTTP Basic authentication)."
+TOO_SLOW = "Your photo did not arrive in time. Please try again on a faster line."
+ENCODED = "Please send the request as it is, without a Content-Encoding."
+NO_FILE = "Please send the photo as a file in this form, such as with curl -F photo=@photo.jpg."
+BROKEN_FORM = "This multipart form cannot be read: {}"
+JSON_PHOTO = 'Please send JSON such as {"image": "…"}, with the photo in base64.'
+KINDS = "Please send a photo (image/jpeg, image/png, application/octet-stream) or application/json, not {}."
+NO_ADDRESS = "There is nothing at this address; docs/api.md lists what there is."
+BAD_LENGTH = "Inference-Header-Content-Length must be a whole number."
+
+
+def too_big(megabytes: int) -> str:
+    """Return what a program is told whose photo has more than so many megabytes."""
+    return f"This photo is too big: photos of up to {megabytes} MB can be looked at here."
+
+
+def yes_or_no(name: str) -> str:
+    """Return what a program is told that gives an option another value than true or false."""
+    return f"The option {name} is true or false."
+
+
+def no_option(name: str, options: Iterable[str]) -> str:
+    """Return what a program is told that gives an option that there is not."""
+    return f"There is no option {name!r} here; there are {' and '.join(options)}."
+
+
+def photo_of_several(number: int, said: str) -> str:
+    """Return what is wrong with one photo of several, counted from 1."""
+    return f"Photo {number}: {said}"

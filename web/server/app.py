@@ -19,12 +19,12 @@ from starlette.routing import Route
 from cat_model.bundle import CARD
 from cat_model.feedback.delivery import Status
 from web import gradio_compat, text
-from web.gradio_compat import EventQueue
-from web.server import queue
+from web.server.http_api import HttpApi
 from web.server.metrics import Metrics
-from web.server.middleware import BODY_OVERHEAD, LogMiddleware, Rate, SecurityMiddleware, visitor
+from web.server.middleware import LogMiddleware, Rate, SecurityMiddleware, visitor
 from web.server.periodic import regularly
 from web.server.proxy import Proxies, ProxyMiddleware
+from web.server.queue import ModelQueue
 from web.server.reload import ReloadingPredictor
 from web.server.uploads import SWEEP_S, Sweeper
 from web.settings import ServerSettings, without_proxies
@@ -41,6 +41,7 @@ class Site:
 
     Attributes:
         blocks: what visitors see.
+        queue: who waits for the model.
         predictor: the model that answers.
         metrics: what is counted.
         feedback: tells how the delivery of feedback stands.
@@ -48,15 +49,11 @@ class Site:
     """
 
     blocks: gr.Blocks
+    queue: ModelQueue
     predictor: ReloadingPredictor
     metrics: Metrics
     feedback: Callable[[], Status]
     script: str
-
-    @property
-    def queue(self) -> EventQueue:
-        """The questions that wait."""
-        return EventQueue(self.blocks)
 
 
 def serve(site: Site, settings: ServerSettings) -> str:
@@ -66,13 +63,12 @@ def serve(site: Site, settings: ServerSettings) -> str:
         OSError: the port is taken or may not be used.
     """
     rate = Rate(settings.rate)
-    most_bytes = 4 * (settings.upload_mb * 1_000_000) // 3 + BODY_OVERHEAD  # a photo in base64, or as it is
     _watch(site)
     if settings.rate:
-        queue.limit_each_visitor(site.queue)
+        site.queue.limit_each_visitor()
     gradio_compat.tell_relative_addresses()
     with without_proxies():
-        address = _launch(site, settings, _application(site, rate, most_bytes, settings))
+        address = _launch(site, settings, _application(site, rate, settings))
     # Without it one stalled upload outlasts Gradio's patience with the server, which deletes the photos last.
     gradio_compat.stop_waiting_after(site.blocks, LAST_REQUESTS_S)
     return address
@@ -88,7 +84,7 @@ def _launch(site: Site, settings: ServerSettings, application: dict[str, Any]) -
         prevent_thread_lock=True,
         quiet=True,
         state_session_capacity=gradio_compat.SESSIONS,
-        max_file_size=settings.upload_mb * 1_000_000,
+        max_file_size=settings.upload_bytes,
         auth=_login(settings),
         run_history=False,
         share=False,
@@ -109,14 +105,15 @@ def _launch(site: Site, settings: ServerSettings, application: dict[str, Any]) -
     return address
 
 
-def _application(site: Site, rate: Rate, most_bytes: int, settings: ServerSettings) -> dict[str, Any]:
+def _application(site: Site, rate: Rate, settings: ServerSettings) -> dict[str, Any]:
     """Return what the web application is made with: routes, middleware, no pages for developers."""
     security = Middleware(
         SecurityMiddleware,
         metrics=site.metrics,
         rate=rate,
-        most_bytes=most_bytes,
+        most_bytes=settings.most_bytes,
         on_space=settings.on_space,
+        api=settings.api,
     )
     trusted = settings.trusted_proxies
     proxies = Proxies(trusted, settings.on_space and not trusted, settings.root_path)
@@ -161,7 +158,7 @@ def run(site: Site, settings: ServerSettings, stops: Sequence[int]) -> int:
     site.predictor.watch()
     while not stops:  # a wait without an end would sleep through a signal that comes just before it
         time.sleep(TICK_S)
-    queue.finish(site.queue)
+    site.queue.finish()
     site.predictor.stop()
     end_sweeping()
     site.blocks.close(verbose=False)
@@ -200,7 +197,7 @@ def _login(settings: ServerSettings) -> tuple[str, str] | None:
 
 
 def _watch(site: Site) -> None:
-    site.metrics.watch("cat_waiting", "Visitors whose photo waits.", lambda: len(site.queue))
+    site.metrics.watch("cat_waiting", "Photos that wait, of visitors and programs.", lambda: len(site.queue))
     site.metrics.watch("cat_feedback_backlog", "Answers not yet delivered.", lambda: site.feedback().backlog)
     site.metrics.watch(
         "cat_bundle_refused", "1 while a newer bundle cannot be served.", lambda: bool(site.predictor.problem)
@@ -210,7 +207,7 @@ def _watch(site: Site) -> None:
 
 def _routes(site: Site, rate: Rate, settings: ServerSettings) -> list[Route]:
     """Return what operators ask: /health and /metrics; and /busy, which a turned-away page asks for words;
-    and the model card, which the page links to."""
+    and the model card, which the page links to; and what programs ask."""
 
     def health(_: Request) -> JSONResponse:
         return JSONResponse(
@@ -224,9 +221,9 @@ def _routes(site: Site, rate: Rate, settings: ServerSettings) -> list[Route]:
         )
 
     def busy(request: Request) -> PlainTextResponse:
-        waiting, seconds = site.queue, rate.wait(visitor(request.scope))
-        said = text.too_fast(seconds) if seconds else text.busy(queue.before(waiting))
-        if settings.rate and queue.takes_too_much(waiting, request.scope):
+        seconds = rate.wait(visitor(request.scope))
+        said = text.too_fast(seconds) if seconds else text.busy(site.queue.before())
+        if settings.rate and site.queue.takes_too_much(request.scope):
             said = text.TOO_MANY
         return PlainTextResponse(said, headers={"Cache-Control": "no-store"})
 
@@ -239,9 +236,11 @@ def _routes(site: Site, rate: Rate, settings: ServerSettings) -> list[Route]:
     def metrics(_: Request) -> PlainTextResponse:
         return PlainTextResponse(site.metrics.text(), media_type="text/plain; version=0.0.4")
 
+    programs = HttpApi(site.predictor, site.queue, rate, site.metrics, settings)
     return [
         Route("/health", health),
         Route("/busy", busy),
         Route("/metrics", metrics),
         Route(f"/{text.CARD_ADDRESS}", card),
+        *(programs.routes() if settings.api else ()),
     ]

@@ -32,6 +32,12 @@ API = {
     "startup-events", "stream", "theme.css", "upload", "upload_progress", "user",
 }  # fmt: skip
 """The first names of paths that are let through: at the root, and below /gradio_api/."""
+PROGRAMS = {
+    "/v1/predict": "v1_predict", "/v2": "v2", "/ping": "ping", "/invocations": "invocations",
+}  # fmt: skip
+INFER, BELOW = "v2_infer", "/v2/"
+"""What programs ask, where it is not switched off: whole paths, and those below /v2."""
+FOR_PROGRAMS = {*PROGRAMS.values(), INFER}
 QUESTIONS = {"queue", "call", "run", "upload", "login"}
 """What counts towards a visitor's rate when it is posted."""
 HEADERS = {
@@ -55,13 +61,16 @@ POLICY = {
     "form-action": "'self'",
 }
 VISITORS = 10_000
-BODY_OVERHEAD = 1_000_000
 PIECE = 1 << 18
 """Bytes of an upload that are handed on at once; so many are held for each upload under way."""
 
 
 def kind(path: str) -> str:
-    """Return what a request is for, without anything that a visitor chose: "upload", "call", "assets" …"""
+    """Return what a request is for, without anything that a visitor chose: "upload", "v1_predict" …"""
+    if path in PROGRAMS:
+        return PROGRAMS[path]
+    if path.startswith(BELOW):
+        return INFER if path.endswith("/infer") else PROGRAMS["/v2"]
     first, _, rest = path.lstrip("/").partition("/")
     if first != "gradio_api":
         return (first or "page") if first in PAGES else "other"
@@ -87,9 +96,12 @@ class Rate:
     _left: OrderedDict[bytes, tuple[float, float]] = field(default_factory=OrderedDict, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
-    def ask(self, address: str) -> float:
-        """Take a token; return 0, or the seconds until there is one."""
-        return self._take(address, 1)
+    def ask(self, address: str, photos: int = 1) -> float:
+        """Take a token for each photo; return 0, or the seconds until there is one again.
+
+        Who has one may ask about several photos; the next question then waits until all of them are paid.
+        """
+        return self._take(address, photos)
 
     def wait(self, address: str) -> float:
         """Return the seconds until this visitor may ask, and take nothing."""
@@ -116,7 +128,7 @@ class SecurityMiddleware:
     """The ASGI middleware."""
 
     def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, rate: Rate, most_bytes: int, on_space: bool
+        self, app: ASGIApp, *, metrics: Metrics, rate: Rate, most_bytes: int, on_space: bool, api: bool = True
     ) -> None:
         """Stand before an application.
 
@@ -126,11 +138,13 @@ class SecurityMiddleware:
             rate: how many questions a visitor may ask.
             most_bytes: of the body of a request.
             on_space: whether the page is shown in a frame of huggingface.co.
+            api: whether programs may ask at /v1, /v2 and /invocations.
         """
         self._app = app
         self._metrics = metrics
         self._rate = rate
         self._most_bytes = most_bytes
+        self._hidden = {"other"} if api else {"other", *FOR_PROGRAMS}
         frames = "'self' https://huggingface.co https://*.hf.space" if on_space else "'self'"
         policy = "; ".join(
             f"{name} {value}" for name, value in (POLICY | {"frame-ancestors": frames}).items()
@@ -158,8 +172,16 @@ class SecurityMiddleware:
         if refused is not None:
             await refused(scope, receive, with_headers)
             return
+        bounded = _Bounded(receive, self._most_bytes)
         try:
-            await self._app(scope, self._bounded(receive), with_headers)
+            await self._app(scope, bounded, with_headers)
+            if bounded.exceeded:
+                self._metrics.refused("size")
+        except ClientDisconnect:
+            if not bounded.exceeded or begun:
+                raise
+            self._metrics.refused("size")
+            await refusal(kind(scope["path"]), text.TOO_BIG, 413)(scope, receive, with_headers)
         except OSError as error:
             if kind(scope["path"]) != "upload" or begun:
                 raise
@@ -169,7 +191,7 @@ class SecurityMiddleware:
 
     def _refusal(self, scope: Scope) -> Response | None:
         what = kind(scope["path"])
-        if what == "other":
+        if what in self._hidden:
             return PlainTextResponse("Not found", 404)
         if not scope["path"]:  # the page's addresses are relative to one that ends with a slash
             query = scope.get("query_string", b"").decode("latin-1")
@@ -187,34 +209,42 @@ class SecurityMiddleware:
                 return refusal(what, text.too_fast(seconds), 429, after)
         return None
 
-    def _bounded(self, receive: Receive) -> Receive:
-        """End a request whose body grows beyond what it may have, whatever its head announced.
 
-        The body is handed on in larger pieces than it comes in: Gradio goes through a thread with each.
-        """
-        total = 0
+class _Bounded:
+    """Receives a request whose body may have so many bytes, and ends it there, whatever its head announced.
 
-        async def counted() -> Message:
-            nonlocal total
-            piece = bytearray()
-            while True:
-                message = await receive()
-                total += len(message.get("body", b""))
-                if total > self._most_bytes:
-                    self._metrics.refused("size")
-                    return {"type": "http.disconnect"}
-                piece += message.get("body", b"")
-                if not message.get("more_body") or len(piece) >= PIECE:
-                    return {**message, "body": bytes(piece)} if piece else message
+    The body is handed on in larger pieces than it comes in: Gradio goes through a thread with each.
+    """
 
-        return counted
+    def __init__(self, receive: Receive, most_bytes: int) -> None:
+        self._receive = receive
+        self._most_bytes = most_bytes
+        self._total = 0
+
+    @property
+    def exceeded(self) -> bool:
+        return self._total > self._most_bytes
+
+    async def __call__(self) -> Message:
+        piece = bytearray()
+        while True:
+            message = await self._receive()
+            self._total += len(message.get("body", b""))
+            if self.exceeded:
+                return {"type": "http.disconnect"}
+            piece += message.get("body", b"")
+            if not message.get("more_body") or len(piece) >= PIECE:
+                return {**message, "body": bytes(piece)} if piece else message
 
 
 def refusal(what: str, said: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
-    """Return an answer that Gradio's page shows well: of an upload's it shows all, of others' the detail."""
+    """Return an answer that Gradio's page shows well: of an upload's it shows all, of others' the detail.
+
+    Programs go by `error`, as the Open Inference Protocol has it.
+    """
     if what == "upload":
         return PlainTextResponse(said, status, headers)
-    return JSONResponse({"detail": said}, status, headers)
+    return JSONResponse({"error" if what in FOR_PROGRAMS else "detail": said}, status, headers)
 
 
 def unbuffered(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

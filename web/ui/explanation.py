@@ -171,7 +171,12 @@ def reasons(explanation: Explanation) -> str:
 
 
 def as_json(explanation: Explanation) -> dict[str, Any]:
-    """Return an explanation as programs get it."""
+    """Return an explanation as programs get it, with a picture of it."""
+    return {**numbers(explanation), "overlay": address(explanation.overlay, "JPEG", quality=90)}
+
+
+def numbers(explanation: Explanation) -> dict[str, Any]:
+    """Return an explanation as programs get it, without a picture."""
     return {
         **explanation.verdict.as_dict(),
         "logit": explanation.logit,
@@ -179,7 +184,6 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
         "values": explanation.values.tolist(),
         "evaluations": explanation.evaluations,
         "sentence": explanation.sentence,
-        "overlay": address(explanation.overlay, "JPEG", quality=90),
     }
 
 

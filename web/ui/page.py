@@ -14,11 +14,11 @@ from cat_model.feedback.delivery import open_outbox
 from cat_model.monitoring.traffic import Traffic
 from cat_model.photo import Limits
 from web import text
-from web.gradio_compat import LightBlocks, called_after, called_by, functions
+from web.gradio_compat import EventQueue, LightBlocks, called_after, called_by, functions
 from web.server import api
 from web.server.app import Site
 from web.server.metrics import Metrics
-from web.server.queue import MODEL
+from web.server.queue import AT_ONCE, MODEL, ModelQueue
 from web.server.reload import ReloadingPredictor
 from web.settings import ServerSettings
 from web.ui import about as about_model
@@ -28,8 +28,6 @@ from web.ui.photo import EXAMPLES, PhotoTab
 
 STATIC = Path(__file__).parents[1] / "static"
 SCRIPTS = [STATIC / name for name in ("line.js", "camera.js", "page.js", "gallery.js")]
-AT_ONCE = 2
-"""Photos taken up for each worker: while Gradio hands over one's answer, the next is already here."""
 MOMENT_MS = 500
 """How long somebody is in the queue before he is said to wait."""
 SENT_SIDE, SENT_QUALITY = 1024, 0.9
@@ -92,13 +90,14 @@ def create_app(settings: ServerSettings) -> Site:
     answers = called_by(blocks, "photo", "change")
     options = {
         "atOnce": at_once,
-        "uploadBytes": settings.upload_mb * 1_000_000,
+        "uploadBytes": settings.upload_bytes,
         "model": functions(blocks, MODEL),
         "answers": answers,
         "searches": called_by(blocks, "thorough", "input") + called_after(blocks, answers),
         "examples": called_by(blocks, "examples", "click"),
     }
-    return Site(blocks, predictor, metrics, lambda: delivery.status, script(options))
+    waiting = ModelQueue(EventQueue(blocks), settings.queue, settings.model.workers, settings.most_bytes)
+    return Site(blocks, waiting, predictor, metrics, lambda: delivery.status, script(options))
 
 
 def load_model(settings: ServerSettings, metrics: Metrics) -> tuple[Predictor, Traffic]:
@@ -109,7 +108,7 @@ def load_model(settings: ServerSettings, metrics: Metrics) -> tuple[Predictor, T
     """
     bundle = Bundle.read(settings.model.bundle, settings.model.bundle_public_key)
     traffic = Traffic(settings.model.feedback_dir, bundle.manifest["model"]["sha256"])
-    limits = Limits(file_bytes=settings.upload_mb * 1_000_000)
+    limits = Limits(file_bytes=settings.upload_bytes)
     return Predictor(bundle, settings.model.workers, limits, (metrics, traffic)), traffic
 
 
