@@ -17,8 +17,9 @@ MAY_IMPORT = {
     "cat_model": {"cat_model"},
     "train": {"train", "cat_model"},
     "export": {"export", "train", "cat_model"},
+    "pipelines": {"pipelines", "export", "train", "cat_model"},
     "deploy": {"deploy", "web", "cat_model"},
-    "benchmarks": {"benchmarks", "deploy", "web", "export", "train", "cat_model"},
+    "benchmarks": {"benchmarks", "deploy", "pipelines", "web", "export", "train", "cat_model"},
 }
 OFFLINE = {"tensorflow", "keras", "mlflow", "train", "export"}
 SLOW = {"shap", "boto3", "botocore"}
