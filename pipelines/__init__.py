@@ -1,1 +1,1 @@
-"""The stages of a model as one list, thin adapters to engines that run them, and scoring of very many photos."""
+"""The stages of a model as one list, adapters to engines that run them, and scoring of very many photos."""
