@@ -32,7 +32,7 @@ from web.settings import ServerSettings, without_proxies
 TICK_S, LAST_REQUESTS_S = 0.2, 3
 """How often the page looks whether it is to stop, and how long it waits for unfinished requests then."""
 LARGEST_MAPPED = (32 << 20) - (1 << 14)
-"""Bytes of the largest block by which glibc's malloc learns: DEFAULT_MMAP_THRESHOLD_MAX, less its own head."""
+"""Bytes of the largest block that glibc's malloc goes by: DEFAULT_MMAP_THRESHOLD_MAX, less its own head."""
 FONTS = ["system-ui", "sans-serif"]  # the device's own: nothing is fetched
 STYLE = Path(__file__).parents[1] / "static" / "page.css"
 
