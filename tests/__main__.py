@@ -1,9 +1,12 @@
-"""Set up and run the tests: `python3 -m tests [--no-browser] [options of pytest]`, with only Python 3.11.
+"""Set up and run the tests: `python3 -m tests [--no-browser] [--engines] [options of pytest]`.
+
+Needs only Python 3.11.
 
 Makes the virtual environment `.venv-dev`, installs requirements-dev.txt into it and gets Chromium for the
 browser tests where Debian's packages can be installed. Then ruff, pyright and pytest run. With options of
 pytest only pytest runs, in one process unless they say otherwise. `--no-browser` installs no Chromium and
-leaves the browser tests out.
+leaves the browser tests out. `--engines` first makes the environments of tests/requirements-NAME.txt in
+`.venv-engines/NAME`, for tests of engines that do not fit into `.venv-dev`; without them those are skipped.
 """
 
 import os
@@ -14,7 +17,9 @@ import venv
 from collections.abc import Sequence
 from pathlib import Path
 
-NO_BROWSER = "--no-browser"
+from tests import engines
+
+NO_BROWSER, ENGINES = "--no-browser", "--engines"
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = ROOT / ".venv-dev"
 PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -28,13 +33,15 @@ LINT = (["ruff", "check", "--quiet"], ["ruff", "format", "--check", "--quiet"], 
 
 def main(arguments: Sequence[str]) -> int:
     """Set up, run what there is to run, and return the exit code: 0 when nothing wrong was found."""
-    options = [each for each in arguments if each != NO_BROWSER]
-    browser = len(options) == len(arguments)
+    options = [each for each in arguments if each not in (NO_BROWSER, ENGINES)]
+    browser = NO_BROWSER not in arguments
     if _install():
         print("The packages could not be installed; what went wrong stands above.", file=sys.stderr)
         return 1
     if browser:
         _get_browser()
+    if ENGINES in arguments:
+        engines.main()
     left_out = [] if browser else [f"--ignore={BROWSER_TESTS}"]
     codes = [] if options else [_run(PYTHON, "-m", *tool) for tool in LINT]
     codes.append(_run(PYTHON, "-m", "pytest", *left_out, *(options or WORKERS)))

@@ -36,7 +36,7 @@ class NobodyWaits:
     def __len__(self):
         return self.number
 
-    def waiting(self, kind):
+    def waiting(self, _):
         return self.number, 0
 
     def open(self):
@@ -45,7 +45,7 @@ class NobodyWaits:
     def before_each(self, check):
         self.checks.append(check)
 
-    def close(self, kind, answers_s, words_s):
+    def close(self, *_):
         self.closed = True
 
 
