@@ -225,10 +225,11 @@ def _in_words(name: str) -> Iterator[None]:
         raise HubError(_sentence(name, error)) from error
     except ValueError as error:  # what the Hub says of the YAML of a README.md
         raise HubError(f"{name}: {' '.join(str(error).split())}") from error
-    except RuntimeError as error:  # of a large file
-        if not isinstance(error.__cause__, HTTPError):
-            raise
-        why = _sentence(name, error.__cause__)
+    except (
+        RuntimeError
+    ) as error:  # of a large file, whose upload has an error of its own as its cause, or none
+        cause = error.__cause__
+        why = _sentence(name, cause) if isinstance(cause, HTTPError) else f"The reason: {error}"
         raise HubError(f"The upload broke off and nothing was committed. {why}") from error
 
 

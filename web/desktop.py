@@ -67,8 +67,6 @@ class Desktop:
                 self._stops.append(0)
                 return
             self._shown = None
-        if self._closing:
-            return
         webbrowser.open(self._address)
         print("There is no window for apps here; the page is in your browser (stop with Ctrl+C).", flush=True)
 

@@ -340,13 +340,22 @@ def test_the_version_is_that_of_the_package(capsys):
     assert capsys.readouterr().out.split()[-1] == cat_model.__version__
 
 
-def test_serve_takes_no_options_but_help(capsys):
+@pytest.mark.parametrize("word", ["serve", "app"])
+def test_the_words_that_start_the_page_take_no_options_but_help(word, capsys):
     """Else a mistyped option would be lost without a word."""
     for arguments, code in ((["--help"], 0), (["--port", "80"], 2)):
         with pytest.raises(SystemExit) as caught:
-            terminal.main(["serve", *arguments])
+            terminal.main([word, *arguments])
         assert caught.value.code == code
     assert "docs/configuration.md" in capsys.readouterr().out
+
+
+def test_a_window_without_a_screen_is_a_sentence(monkeypatch, capsys):
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    assert terminal.main(["app"]) == 1
+    assert capsys.readouterr().err.startswith("There is no screen to open a window on")
 
 
 def process(*arguments, program=("-m", "cat_model"), **options):

@@ -218,6 +218,15 @@ def test_what_passes_by_itself_is_asked_again(hub, api, method, path, status):
     assert hub.repositories["model", "me/cats"].messages == ["initial commit", "v1"]
 
 
+def test_an_upload_by_xet_that_breaks_off_is_a_sentence(hub):
+    class Broken(HfApi):
+        def create_commit(self, **_):
+            raise RuntimeError("Data processing error")  # as hf_xet says it
+
+    sentence = refused(Broken(hub.url, token=TOKEN))
+    assert sentence == "The upload broke off and nothing was committed. The reason: Data processing error"
+
+
 def test_a_commit_of_somebody_else_in_the_meantime_is_not_lost(hub, api):
     repository.push("me/cats", CONTENT, api=api)
     made = hub.repositories["model", "me/cats"]

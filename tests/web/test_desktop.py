@@ -85,8 +85,8 @@ def test_without_any_window_the_page_is_in_a_tab_and_goes_on(tabs, capsys):
 
 
 def test_the_open_window_is_the_one_that_is_shown_and_closed(tabs):
-    stops, window = [], FakeWindow(OPEN)
-    shown = Desktop([FakeWindow(BROKEN), window], stops)
+    stops, window, next_one = [], FakeWindow(OPEN), FakeWindow(OPEN)
+    shown = Desktop([FakeWindow(BROKEN), window, next_one], stops)
     shown.show()  # before anything is open, nothing happens
     shown.open("http://here")
     wait_for(lambda: getattr(window, "process", None) and shown._shown is window)
@@ -94,7 +94,8 @@ def test_the_open_window_is_the_one_that_is_shown_and_closed(tabs):
     assert window.calls == ["http://here", "show"]
     shown.close()
     assert window.process.wait(30) < 0
-    assert tabs == []
+    wait_for(lambda: stops)
+    assert (next_one.calls, tabs) == ([], [])
 
 
 def test_pywebview_comes_first_and_then_the_browsers_that_are_there(tmp_path, monkeypatch):
