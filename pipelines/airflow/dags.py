@@ -4,6 +4,9 @@ The commands of the stages run in CAT_PYTHON. A refused gate fails its task at o
 message; whatever else fails is tried again.
 """
 
+# pyright: reportMissingImports=false
+# The engine is installed in an environment of its own.
+
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path

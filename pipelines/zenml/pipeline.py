@@ -1,3 +1,4 @@
+# type: ignore - ZenML has an environment of its own, and a checker takes this folder for it
 """The retraining as a ZenML pipeline: `python -m pipelines.zenml.pipeline --config FILE`.
 
 Steps exchange verdicts as JSON; the commands of the stages run in CAT_PYTHON. A step is cached as long as

@@ -47,7 +47,7 @@ class Engine:
     def __init__(self, name, environ):
         self.folder = ROOT / ".venv-engines" / name
         self.python = self.folder / "bin" / "python"
-        self.environ = os.environ | environ
+        self.environ = environ
         if not self.python.exists():
             folder, requirements = f".venv-engines/{name}", f"pipelines/{name}/requirements.txt"
             pytest.skip(
@@ -59,7 +59,7 @@ class Engine:
         """Run a program of the environment; return what ended."""
         return subprocess.run(
             [self.folder / "bin" / words[0], *map(str, words[1:])],
-            cwd=ROOT, env=self.environ, capture_output=True, text=True, timeout=400, check=False,
+            cwd=ROOT, env=os.environ | self.environ, capture_output=True, text=True, timeout=900, check=False,
         )  # fmt: skip
 
 

@@ -71,7 +71,7 @@ def test_a_run_a_cached_one_and_a_refusal(pipeline, zenml, tmp_path):
 
 
 def test_without_an_interpreter_it_says_what_is_missing(pipeline, zenml, monkeypatch):
-    zenml.environ.pop("CAT_PYTHON", None)
+    monkeypatch.delenv("CAT_PYTHON")
     ended = zenml.call("python", "-m", "pipelines.zenml.pipeline", "--config", pipeline.config)
     assert ended.returncode == 1
     assert ended.stderr.strip().splitlines()[-1].startswith("CAT_PYTHON must name the interpreter")
