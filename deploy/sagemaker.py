@@ -1,8 +1,8 @@
 """A training job on SageMaker: `python -m deploy.sagemaker --image IMAGE --role ARN --data s3://… --out s3://…`.
 
 --data holds a folder for each channel: photos, people, wild, feedback, boxes, weights. The request is checked
-by botocore's description of SageMaker before it is sent; --dry-run prints it instead. Exit code 0 when the job
-was asked for or printed, 1 with a sentence when it cannot be.
+by botocore's description of SageMaker before it is sent; --dry-run prints it instead. Exit code 0 when the
+job was asked for or printed, 1 with a sentence when it cannot be.
 """
 
 import argparse

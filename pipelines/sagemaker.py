@@ -112,7 +112,7 @@ def _train(root: Path, words: Sequence[str]) -> tuple[int, str]:
     tracking = root / "output" / "data" / "mlflow.db"  # SageMaker keeps that folder as output.tar.gz
     tracking.parent.mkdir(parents=True, exist_ok=True)
     environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{tracking}", **os.environ}
-    command = [os.environ.get("CAT_PYTHON") or sys.executable, "-m", "train", "run", *words]
+    command = [sys.executable, "-m", "train", "run", *words]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as child:
 
         def stop(_signal: int, _frame: FrameType | None) -> None:

@@ -15,7 +15,7 @@ OTHER_VARIABLES = {"GRADIO_TEMP_DIR", "MLFLOW_TRACKING_URI", "KERAS_BACKEND"}
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset|href)=\"([^\"]+)\"")
 VARIABLE = re.compile(r"\bCAT_[A-Z0-9_]+\b")
 COMMAND = re.compile(r"\bpython3? -m ([A-Za-z_][\w.]*\w)([^\n`|]*)")
-OURS = {"cat_model", "train", "export", "benchmarks", "deploy"}
+OURS = {"cat_model", "train", "export", "pipelines", "benchmarks", "deploy"}
 
 
 def name(page):

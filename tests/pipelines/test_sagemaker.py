@@ -1,17 +1,17 @@
 """SageMaker's folder becomes a training run, and the run what SageMaker takes away."""
 
 import json
+import os
 import re
 import signal
-import subprocess
 import sys
+import threading
 import time
 
 import pytest
 
 from pipelines import sagemaker
 from pipelines.sagemaker import JobError
-from tests.conftest import ROOT
 
 TRAIN = """
 import os, sys, time
@@ -53,12 +53,12 @@ def configure(root, **values):
 
 @pytest.fixture
 def training(tmp_path, monkeypatch):
-    """A Python that trains as it is told: "well", "refused" or "stopped"."""
+    """Chooses how training ends: "well", "refused" or "stopped"."""
     (tmp_path / "train.py").write_text(TRAIN)
     program = tmp_path / "python"
     program.write_text(f'#!/bin/sh\nshift 2\nexec {sys.executable} {tmp_path / "train.py"} "$@"\n')
     program.chmod(0o755)
-    monkeypatch.setenv("CAT_PYTHON", str(program))
+    monkeypatch.setattr(sys, "executable", str(program))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return lambda fares: monkeypatch.setenv("FARES", fares)
 
@@ -150,12 +150,17 @@ def test_a_refusal_of_training_is_the_failure(root, training):
 
 def test_a_stopped_job_ends_at_once_and_is_no_failure(root, training):
     training("stopped")
-    command = [sys.executable, "-m", "pipelines.sagemaker", "train", f"--root={root}"]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as job:
-        assert job.stdout
-        job.stdout.readline()
+    began = root / "checkpoints" / "tiny-64-0123" / "state" / "epoch"
+
+    def stop_when_begun():
+        while not began.exists():
+            time.sleep(0.01)
         time.sleep(0.2)
-        job.send_signal(signal.SIGTERM)
-        assert job.wait(30) == 130
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    stopping = threading.Thread(target=stop_when_begun)
+    stopping.start()
+    assert sagemaker.main(["train", f"--root={root}"]) == 130
+    stopping.join()
     assert not (root / "output" / "failure").exists()
-    assert (root / "checkpoints" / "tiny-64-0123" / "state" / "epoch").exists()
+    assert began.exists()
