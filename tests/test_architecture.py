@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "train": {"train", "cat_model"},
     "export": {"export", "train", "cat_model"},
     "pipelines": {"pipelines", "export", "train", "cat_model"},
-    "deploy": {"deploy", "web", "cat_model"},
+    "deploy": {"deploy", "pipelines", "web", "cat_model"},
     "benchmarks": {"benchmarks", "deploy", "pipelines", "web", "export", "train", "cat_model"},
 }
 OFFLINE = {"tensorflow", "keras", "mlflow", "train", "export"}

@@ -9,11 +9,12 @@ import pickle
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
+from botocore.stub import Stubber
 from pyarrow import parquet
 
 from cat_model import PhotoError
 from pipelines.score import __main__ as command
-from pipelines.score.places import Objects, PlaceError
+from pipelines.score.places import DeniedError, Objects, PlaceError
 from pipelines.score.sources import BucketSource, source
 from tests.cat_model.conftest import BUCKET, line, moto, place, swift  # noqa: F401
 from tests.pipelines.score.conftest import KEYS
@@ -219,3 +220,43 @@ def test_an_inventory_in_parquet_is_read(bucket):
     )
     assert list(source(address).keys()) == ["a b.jpg", "b%20.jpg"]
     assert list(source(address, every=True).keys()) == ["a b.jpg", "b%20.jpg", "c.txt"]
+
+
+@pytest.fixture
+def refusing(monkeypatch):
+    """A bucket of nobody's, and what its next answer is: an error code of S3's."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    where = Objects("nobodys", "in/")
+    with Stubber(where._client) as stub:
+        yield where, lambda operation, code, status: stub.add_client_error(operation, code, code, status)
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "kind", "sentence"),
+    [
+        ("NoSuchKey", 404, PhotoError, "There is no such object."),
+        ("AccessDenied", 403, DeniedError, "It may not be read: access is denied."),
+        ("InvalidObjectState", 403, PhotoError, "This object is in an archive; it must be restored first."),
+        ("ExpiredToken", 400, PlaceError, "S3 bucket nobodys: .*ExpiredToken"),
+        ("SlowDown", 503, PlaceError, "S3 bucket nobodys: .*SlowDown"),
+    ],
+)
+def test_what_a_store_refuses_is_of_one_photo_or_of_all(refusing, code, status, kind, sentence):
+    where, answers = refusing
+    answers("get_object", code, status)
+    with pytest.raises((PhotoError, PlaceError), match=f"^{sentence}") as refusal:
+        where.photo("a.jpg", 99)
+    assert type(refusal.value) is kind
+
+
+def test_a_listing_or_a_file_that_is_denied_is_an_error_of_all(refusing):
+    where, answers = refusing
+    answers("list_objects_v2", "AccessDenied", 403)
+    with pytest.raises(PlaceError, match=r"^s3://nobodys/in/: access is denied\. "):
+        list(where.names())
+    answers("get_object", "AccessDenied", 403)
+    with pytest.raises(PlaceError, match=r"^s3://nobodys/in/list\.csv: access is denied\. "):
+        where.open("list.csv")
+    answers("put_object", "AccessDenied", 403)
+    with pytest.raises(PlaceError, match=r"^s3://nobodys/in/a\.parquet: access is denied\. "):
+        where.write("a.parquet", b"")

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -69,6 +70,13 @@ def test_thorough_answers_are_the_thorough_predictors(job, photos):
         for key in KEYS
     ]
     assert table(job).column("probability").to_pylist() == expected
+
+
+@pytest.mark.parametrize(("thorough", "label"), [(False, "not sure"), (True, "cat")])
+def test_thorough_answers_have_a_threshold_of_their_own(job, bundle, thorough, label):
+    unsure = replace(job, bundle=replace(bundle, unsure=(0.0, 1.01)), thorough=thorough)
+    Scorer(unsure).score(SHARD)
+    assert table(job).column("label")[0].as_py() == label
 
 
 def test_embeddings_are_the_predictors_and_null_where_there_is_an_error(job, photos):

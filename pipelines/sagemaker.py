@@ -1,0 +1,148 @@
+"""What a SageMaker training job runs: `python -m pipelines.sagemaker train`, the entry point of its image.
+
+Channels and hyperparameters become options of `python -m train run`. Its run folder lies in checkpoints/, so
+that a job that was interrupted goes on after its last whole epoch; finished, it becomes model.tar.gz. Exit
+code 0 when it is done, 1 with the sentence in output/failure, 130 when SageMaker stopped it.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+FOLDERS = {"photos": "--photos", "people": "--people", "wild": "--wild", "feedback": "--feedback"}
+"""Channels that are folders, and the options that take them."""
+FILES = {"boxes": "--boxes", "weights": "--init"}
+"""Channels that hold one file."""
+NEEDED = "photos"
+VALUES = ("backbone", "side", "epochs", "views", "learning_rate", "seed", "init_weight")
+SWITCHES = ("quick", "override_checks")
+"""Hyperparameters: options of the same names, with a value and without."""
+OTHERS = "sagemaker_"
+"""What hyperparameters begin with that SageMaker's tools add for themselves."""
+SPLITS, MEASURES = ("validation", "test", "people", "wild"), ("recall", "precision")
+METRICS = {
+    "loss": r" - loss: ([0-9.e+-]+)",
+    **{f"{split}:{name}": f"^{split}:{name}=([0-9.]+)$" for split in SPLITS for name in MEASURES},
+}
+"""Metrics by their names, and the regular expressions that find them in what is printed."""
+FAILURE_BYTES = 1024
+INTERRUPTED = 130
+
+
+class JobError(Exception):
+    """The job cannot be run as it was described; the message says why."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.sagemaker", description="Run a training job.")
+    parser.add_argument("what", choices=["train"], help="as SageMaker calls its images")
+    parser.add_argument("--root", type=Path, default=Path("/opt/ml"), help="SageMaker's folder (/opt/ml)")
+    root = parser.parse_args(arguments).root
+    try:
+        code, said = _train(root, options(root))
+        if code == 0:
+            _hand_over(root)
+    except (JobError, OSError) as error:
+        code, said = 1, str(error)
+        print(error, file=sys.stderr)
+    if code not in (0, INTERRUPTED):
+        failure = root / "output" / "failure"
+        failure.parent.mkdir(parents=True, exist_ok=True)
+        failure.write_bytes(said.encode()[:FAILURE_BYTES])
+        return 1
+    return code
+
+
+def options(root: Path) -> list[str]:
+    """Return the options of `python -m train run` for the job in SageMaker's folder.
+
+    Raises:
+        JobError: a channel or a hyperparameter is lacking, unknown or not what it must be.
+    """
+    data = root / "input" / "data"
+    channels = sorted(path.name for path in data.iterdir() if path.is_dir()) if data.is_dir() else []
+    if NEEDED not in channels:
+        raise JobError(f"The job has no channel {NEEDED!r}; it has {', '.join(channels) or 'none'}.")
+    found = ["--out", str(root / "checkpoints")]
+    for channel in channels:
+        if channel in FOLDERS:
+            found += [FOLDERS[channel], str(data / channel)]
+        elif channel in FILES:
+            files = sorted(path for path in (data / channel).rglob("*") if path.is_file())
+            if len(files) != 1:
+                raise JobError(f"The channel {channel!r} must hold one file; it holds {len(files)}.")
+            found += [FILES[channel], str(files[0])]
+        else:
+            raise JobError(f"There is no channel {channel!r}; known are {', '.join([*FOLDERS, *FILES])}.")
+    return found + _hyperparameters(root / "input" / "config" / "hyperparameters.json")
+
+
+def _hyperparameters(path: Path) -> list[str]:
+    stored = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    found = []
+    for given, text in sorted(stored.items()):
+        name, value = (
+            given.replace("-", "_"),
+            str(text).strip('"'),
+        )  # SageMaker's own SDK writes JSON in strings
+        option = f"--{name.replace('_', '-')}"
+        if name.startswith(OTHERS):
+            continue
+        if name in VALUES:
+            found.append(f"{option}={value}")
+        elif name not in SWITCHES:
+            raise JobError(f"There is no hyperparameter {given!r}; known are {', '.join(VALUES + SWITCHES)}.")
+        elif value.lower() not in ("true", "false"):
+            raise JobError(f"The hyperparameter {given!r} is {value!r}; it must be true or false.")
+        elif value.lower() == "true":
+            found.append(option)
+    return found
+
+
+def _train(root: Path, words: Sequence[str]) -> tuple[int, str]:
+    """Train; return the exit code and the last line of what went wrong."""
+    tracking = root / "output" / "data" / "mlflow.db"  # SageMaker keeps that folder as output.tar.gz
+    tracking.parent.mkdir(parents=True, exist_ok=True)
+    environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{tracking}", **os.environ}
+    command = [sys.executable, "-m", "train", "run", *words]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as child:
+
+        def stop(_signal: int, _frame: FrameType | None) -> None:
+            child.send_signal(signal.SIGINT)  # training ends at once, and keeps its last whole epoch
+
+        before = signal.signal(signal.SIGTERM, stop)
+        said = ""
+        assert child.stderr
+        for line in child.stderr:
+            sys.stderr.write(line)
+            said = line.strip() or said
+        code = child.wait()
+        signal.signal(signal.SIGTERM, before)
+    return code, said
+
+
+def _hand_over(root: Path) -> None:
+    """Copy the finished run to where SageMaker takes the model from, and print its metrics."""
+    finished = (root / "checkpoints").glob("*/summary.json")
+    summary = max(finished, key=lambda path: path.stat().st_mtime)
+    run = summary.parent
+    shutil.copytree(
+        run, root / "model" / run.name, dirs_exist_ok=True, ignore=shutil.ignore_patterns("state")
+    )
+    measured = json.loads(summary.read_text("utf-8"))
+    for split in SPLITS:
+        for name in MEASURES:
+            if split in measured:
+                print(f"{split}:{name}={measured[split][name]['value']:.4f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
