@@ -21,6 +21,8 @@ import { pause, spares, Steady } from "./steady.js";
 const SIDES = { width: { ideal: 640 }, height: { ideal: 480 } };
 /** Strength of the colours over the frame. */
 const STRENGTH = 0.6;
+/** How many of the frame's pixels share one of the colours, each way: they are soft, and cost less so. */
+const COARSER = 2;
 /** @type {Record<string, "denied" | "none" | "used">} */
 const PROBLEMS = {
   NotAllowedError: "denied",
@@ -139,7 +141,7 @@ export function wire(root, looks, words, { show, ready }) {
       next = look(); // the worker looks at it while this one is drawn
       next.catch(() => undefined);
       show(steady.next(verdict, performance.now()));
-      const { videoWidth: width, videoHeight: height } = video;
+      const [width, height] = [video.videoWidth, video.videoHeight].map((side) => Math.round(side / COARSER));
       if (overlay.width !== width || overlay.height !== height) [overlay.width, overlay.height] = [width, height];
       context?.clearRect(0, 0, width, height);
       if (context) draw(context, values, { strength: STRENGTH, closer });
