@@ -1,9 +1,11 @@
-"""Set up and run the tests: `python3 -m tests [--no-browser] [options of pytest]`, with only Python 3.11.
+"""Set up and run the tests: `python3 -m tests [--no-browser] [--containers] [options of pytest]`.
+
+Needs only Python 3.11.
 
 Makes the virtual environment `.venv-dev`, installs requirements-dev.txt into it and gets Chromium for the
 browser tests where Debian's packages can be installed. Then ruff, pyright and pytest run. With options of
 pytest only pytest runs, in one process unless they say otherwise. `--no-browser` installs no Chromium and
-leaves the browser tests out.
+leaves the browser tests out. `--containers` runs only the tests of the image, which take minutes and podman.
 """
 
 import os
@@ -14,12 +16,12 @@ import venv
 from collections.abc import Sequence
 from pathlib import Path
 
-NO_BROWSER = "--no-browser"
+NO_BROWSER, CONTAINERS = "--no-browser", "--containers"
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = ROOT / ".venv-dev"
 PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BROWSER_TESTS = "tests/app"
+BROWSER_TESTS, CONTAINER_TESTS = "tests/app", "tests/deploy/containers"
 MOST_WORKERS = 4
 """Test processes at most: each of some holds TensorFlow, 2 GB."""
 WORKERS = ["-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "loadfile"]
@@ -28,8 +30,10 @@ LINT = (["ruff", "check", "--quiet"], ["ruff", "format", "--check", "--quiet"], 
 
 def main(arguments: Sequence[str]) -> int:
     """Set up, run what there is to run, and return the exit code: 0 when nothing wrong was found."""
-    options = [each for each in arguments if each != NO_BROWSER]
-    browser = len(options) == len(arguments)
+    options = [each for each in arguments if each not in (NO_BROWSER, CONTAINERS)]
+    browser = NO_BROWSER not in arguments and CONTAINERS not in arguments
+    if CONTAINERS in arguments:
+        options = [CONTAINERS, CONTAINER_TESTS, *options]
     if _install():
         print("The packages could not be installed; what went wrong stands above.", file=sys.stderr)
         return 1
