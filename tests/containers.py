@@ -72,13 +72,13 @@ def environment() -> dict[str, str]:
     }
 
 
-def podman(*arguments: str, **options: object) -> str:
+def podman(*arguments: str) -> str:
     """Run podman in the storage of the tests; return what it printed, without spaces at the ends.
 
     Raises:
         EngineError: it failed.
     """
-    return run(["podman", *arguments], **options)
+    return run(["podman", *arguments])
 
 
 def run(command: Sequence[str], also: Mapping[str, str] | None = None, cwd: Path = ROOT) -> str:
