@@ -4,8 +4,11 @@ PYTHON ?= python3
 DEV = .venv-dev/bin/python
 BENCH ?= start
 ARGS ?=
+ENGINE ?= docker
+IMAGE ?= are-you-a-cat
+EXTRAS ?= shap s3 mlflow
 
-.PHONY: setup run test lint bench pins mutants release
+.PHONY: setup run test lint bench pins mutants release image
 
 setup: .venv/bin/are-you-a-cat .venv-dev/installed.txt
 
@@ -27,6 +30,12 @@ bench: .venv-dev/installed.txt
 # All pins, or some: make pins ARGS="pillow gradio"
 pins: .venv-dev/installed.txt
 	$(DEV) -m tests.pins $(ARGS)
+
+# The image: make image ENGINE=podman EXTRAS="s3". Only docker's format knows of HEALTHCHECK.
+image:
+	BUILDAH_FORMAT=docker $(ENGINE) build -f deploy/Dockerfile -t $(IMAGE) --build-arg EXTRAS="$(EXTRAS)" \
+		--build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' cat_model/__init__.py)" \
+		--build-arg REVISION="$$(git rev-parse HEAD)" $(ARGS) .
 
 # Hours: make mutants ARGS="--count 20 cat_model"
 mutants: .venv-dev/installed.txt

@@ -20,6 +20,10 @@ serve)
     ;;
 score)
     shift
+    if ! python -c 'import sys; from importlib.util import find_spec; sys.exit(not find_spec("pyarrow"))'; then
+        echo 'This image was built without scoring: build it with score among the EXTRAS.' >&2
+        exit 2
+    fi
     exec python -m pipelines.score "$@"
     ;;
 health)

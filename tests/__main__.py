@@ -1,4 +1,4 @@
-"""Set up and run the tests: `python3 -m tests [--no-browser] [--engines] [options of pytest]`.
+"""Set up and run the tests: `python3 -m tests [--no-browser] [--engines | --containers] [options of pytest]`.
 
 Needs only Python 3.11.
 
@@ -7,6 +7,7 @@ browser tests where Debian's packages can be installed. Then ruff, pyright and p
 pytest only pytest runs, in one process unless they say otherwise. `--no-browser` installs no Chromium and
 leaves the browser tests out. `--engines` first makes the environments of tests/requirements-NAME.txt in
 `.venv-engines/NAME`, for tests of engines that do not fit into `.venv-dev`; without them those are skipped.
+`--containers` runs only the tests of the image, which take minutes and podman.
 """
 
 import os
@@ -19,12 +20,12 @@ from pathlib import Path
 
 from tests import engines
 
-NO_BROWSER, ENGINES = "--no-browser", "--engines"
+NO_BROWSER, ENGINES, CONTAINERS = "--no-browser", "--engines", "--containers"
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = ROOT / ".venv-dev"
 PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-BROWSER_TESTS = "tests/app"
+BROWSER_TESTS, CONTAINER_TESTS = "tests/app", "tests/deploy/containers"
 MOST_WORKERS = 4
 """Test processes at most: each of some holds TensorFlow, 2 GB."""
 WORKERS = ["-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "loadfile"]
@@ -33,8 +34,10 @@ LINT = (["ruff", "check", "--quiet"], ["ruff", "format", "--check", "--quiet"], 
 
 def main(arguments: Sequence[str]) -> int:
     """Set up, run what there is to run, and return the exit code: 0 when nothing wrong was found."""
-    options = [each for each in arguments if each not in (NO_BROWSER, ENGINES)]
-    browser = NO_BROWSER not in arguments
+    options = [each for each in arguments if each not in (NO_BROWSER, ENGINES, CONTAINERS)]
+    browser = NO_BROWSER not in arguments and CONTAINERS not in arguments
+    if CONTAINERS in arguments:
+        options = [CONTAINERS, CONTAINER_TESTS, *options]
     if _install():
         print("The packages could not be installed; what went wrong stands above.", file=sys.stderr)
         return 1

@@ -10,6 +10,12 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # a bare `pytest` does not look for packages here
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--containers", action="store_true", help="run the tests of the image; they take minutes"
+    )
+
+
 def pytest_collection_modifyitems(items):
     """Mark the tests that use CAT_SHARED, so that `-m shared` and `-m "not shared"` choose them."""
     for item in items:
