@@ -5,9 +5,9 @@ Needs only Python 3.11.
 Makes the virtual environment `.venv-dev`, installs requirements-dev.txt into it and gets Chromium for the
 browser tests where Debian's packages can be installed. Then ruff, pyright and pytest run. With options of
 pytest only pytest runs, in one process unless they say otherwise. `--no-browser` installs no Chromium and
-leaves the browser tests out. `--engines` first makes the environments of tests/requirements-NAME.txt in
-`.venv-engines/NAME`, for tests of engines that do not fit into `.venv-dev`; without them those are skipped.
-`--containers` runs only the tests of the image, which take minutes and podman.
+leaves the browser tests out. `--engines` runs only the tests of engines whose packages do not fit into
+`.venv-dev`, in environments of their own, which it makes first (tests/engines.py). `--containers` runs only
+the tests of the image. Both take minutes.
 """
 
 import os
@@ -35,19 +35,31 @@ LINT = (["ruff", "check", "--quiet"], ["ruff", "format", "--check", "--quiet"], 
 def main(arguments: Sequence[str]) -> int:
     """Set up, run what there is to run, and return the exit code: 0 when nothing wrong was found."""
     options = [each for each in arguments if each not in (NO_BROWSER, ENGINES, CONTAINERS)]
-    browser = NO_BROWSER not in arguments and CONTAINERS not in arguments
-    if CONTAINERS in arguments:
-        options = [CONTAINERS, CONTAINER_TESTS, *options]
     if _install():
         print("The packages could not be installed; what went wrong stands above.", file=sys.stderr)
         return 1
+    if ENGINES in arguments:
+        return _test_engines(options)
+    if CONTAINERS in arguments:
+        return _run(PYTHON, "-m", "pytest", CONTAINERS, CONTAINER_TESTS, *options)
+    browser = NO_BROWSER not in arguments
     if browser:
         _get_browser()
-    if ENGINES in arguments:
-        engines.main()
     left_out = [] if browser else [f"--ignore={BROWSER_TESTS}"]
     codes = [] if options else [_run(PYTHON, "-m", *tool) for tool in LINT]
     codes.append(_run(PYTHON, "-m", "pytest", *left_out, *(options or WORKERS)))
+    return max(codes)
+
+
+def _test_engines(options: Sequence[str]) -> int:
+    engines.make_all()
+    tests = ["-m", "pytest", "-m", engines.MARK]
+    codes = [_run(PYTHON, *tests, *options)]
+    codes += [
+        _run(engines.python(name), *tests, path, *options)
+        for name, path in engines.INSIDE.items()
+        if engines.is_made(name)
+    ]
     return max(codes)
 
 

@@ -9,6 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # a bare `pytest` does not look for packages here
 
+from tests.engines import MARK  # noqa: E402
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -16,11 +18,17 @@ def pytest_addoption(parser):
     )
 
 
-def pytest_collection_modifyitems(items):
-    """Mark the tests that use CAT_SHARED, so that `-m shared` and `-m "not shared"` choose them."""
+def pytest_collection_modifyitems(config, items):
+    """Mark the tests that use CAT_SHARED, so that `-m shared` and `-m "not shared"` choose them.
+
+    Tests of engines are left out unless `-m engines` asks for them: each starts one, which takes minutes.
+    """
+    skip = pytest.mark.skip(reason="Engines are tried only by python -m tests --engines: that takes minutes.")
     for item in items:
         if "shared" in item.fixturenames:
             item.add_marker(pytest.mark.shared)
+        if item.get_closest_marker(MARK) and MARK not in config.option.markexpr:
+            item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """Environments of engines whose packages do not fit the project's: `.venv-engines/NAME`.
 
-The packages of NAME are pinned in tests/requirements-NAME.txt. `python -m tests --engines` makes them all; a
-test that needs one asks `require` for its Python, and is skipped where it was not made.
+`python -m tests --engines` makes them all and runs the tests marked `engines`. Such a test asks `require` for
+its engine's Python, and is skipped where there is none.
 """
 
 import os
@@ -13,50 +13,55 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".venv-engines"
-PINS = "requirements-{}.txt"
+MARK = "engines"
+PINS = {
+    "airflow": ROOT / "pipelines" / "airflow" / "requirements.txt",
+    "kserve": ROOT / "tests" / "requirements-kserve.txt",
+    "ray": ROOT / "pipelines" / "requirements-ray.txt",
+    "zenml": ROOT / "pipelines" / "zenml" / "requirements.txt",
+}
+"""The engines, and the files that pin their packages."""
+INSIDE = {"ray": "tests/pipelines/score/test_ray_engine.py"}
+"""Tests that import the engine, so they run in its environment."""
 
 
-def names(pins: Path = ROOT / "tests") -> list[str]:
-    """Return the names of the engines that packages are pinned for."""
-    before, after = PINS.split("{}")
-    return sorted(path.name[len(before) : -len(after)] for path in pins.glob(PINS.format("*")))
-
-
-def make(name: str, folder: Path = FOLDER, pins: Path = ROOT / "tests") -> int:
+def make(name: str) -> int:
     """Make the environment of an engine, unless it is there with these very pins; return pip's exit code."""
-    requirements, environment = pins / PINS.format(name), folder / name
-    if _is_made(environment, requirements):
+    if is_made(name):
         return 0
-    print(f"Installing {requirements.name} into {environment} …", flush=True)
+    environment = FOLDER / name
+    print(f"Installing {PINS[name].relative_to(PINS[name].parents[2])} into {environment} …", flush=True)
     venv.create(environment, with_pip=True, clear=True)
-    command = [_python(environment), "-m", "pip", "install", "--quiet", "-r", requirements]
+    command = [python(name), "-m", "pip", "install", "--quiet", "-r", PINS[name]]
     code = subprocess.run(command, check=False).returncode
     if code == 0:
-        shutil.copy(requirements, environment / "installed.txt")
+        shutil.copy(PINS[name], environment / "installed.txt")
     return code
+
+
+def make_all() -> int:
+    """Make all environments; return 0, or 1 where one could not be made."""
+    failed = [name for name in PINS if make(name)]
+    if failed:
+        print(f"Not installed, so their tests are skipped: {', '.join(failed)}.", file=sys.stderr)
+    return bool(failed)
 
 
 def require(name: str) -> Path:
     """Return the Python of an engine's environment; skip the test, saying why, where there is none."""
     import pytest
 
-    if not _is_made(FOLDER / name, ROOT / "tests" / PINS.format(name)):
+    if not is_made(name):
         pytest.skip(f"{name} is not installed, or not as pinned: run `python -m tests --engines`.")
-    return _python(FOLDER / name)
+    return python(name)
 
 
-def _is_made(environment: Path, requirements: Path) -> bool:
-    done = environment / "installed.txt"
-    return done.exists() and done.read_bytes() == requirements.read_bytes()
+def is_made(name: str) -> bool:
+    """Return whether the environment of an engine is there, with its very pins."""
+    done = FOLDER / name / "installed.txt"
+    return done.exists() and done.read_bytes() == PINS[name].read_bytes()
 
 
-def _python(environment: Path) -> Path:
-    return environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-
-
-def main() -> int:
-    """Make all environments; return 0, or 1 where one could not be made."""
-    failed = [name for name in names() if make(name)]
-    if failed:
-        print(f"Not installed, so their tests are skipped: {', '.join(failed)}.", file=sys.stderr)
-    return bool(failed)
+def python(name: str) -> Path:
+    """Return the Python of an engine's environment, whether it is there or not."""
+    return FOLDER / name / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

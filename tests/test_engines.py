@@ -7,51 +7,66 @@ from tests import engines
 
 
 @pytest.fixture
-def pins(tmp_path):
-    folder = tmp_path / "pins"
-    folder.mkdir()
-    (folder / "requirements-empty.txt").write_text("# nothing\n")
-    (folder / "other.txt").write_text("")
-    return folder
+def pins(tmp_path, monkeypatch):
+    """The pins of one engine that needs nothing; environments are made in a folder of the test."""
+    path = tmp_path / "pins" / "requirements.txt"
+    path.parent.mkdir()
+    path.write_text("# nothing\n")
+    monkeypatch.setattr(engines, "PINS", {"empty": path})
+    monkeypatch.setattr(engines, "FOLDER", tmp_path / "environments")
+    return path
 
 
-def test_each_file_of_pins_is_an_engine(pins):
-    assert engines.names(pins) == ["empty"]
-    assert "kserve" in engines.names()
+def test_the_pins_of_each_engine_are_there():
+    assert [path for path in engines.PINS.values() if "--hash=" not in path.read_text("utf-8")] == []
+    assert [each for each in engines.INSIDE.values() if not (engines.ROOT / each).is_file()] == []
 
 
-def test_an_environment_is_made_once_and_anew_when_its_pins_change(pins, tmp_path, monkeypatch):
-    made, folder = [], tmp_path / "environments"
+def test_an_environment_is_made_once_and_anew_when_its_pins_change(pins, monkeypatch):
+    made = []
     create = engines.venv.create
     monkeypatch.setattr(engines.venv, "create", lambda *a, **n: made.append(a) or create(*a, **n))
-    assert engines.make("empty", folder, pins) == engines.make("empty", folder, pins) == 0
-    assert made == [(folder / "empty",)]
-    (folder / "empty" / "left").write_text("over")
-    (pins / "requirements-empty.txt").write_text("# something else\n")
-    assert engines.make("empty", folder, pins) == 0
-    assert len(made) == 2 and not (folder / "empty" / "left").exists()
+    assert engines.make_all() == engines.make_all() == 0
+    assert made == [(engines.FOLDER / "empty",)]
+    (engines.FOLDER / "empty" / "left").write_text("over")
+    pins.write_text("# something else\n")
+    assert engines.make_all() == 0
+    assert len(made) == 2 and not (engines.FOLDER / "empty" / "left").exists()
+    assert engines.require("empty").is_file()
 
 
-def test_pins_that_cannot_be_installed_make_no_environment(pins, tmp_path, capfd):
-    (pins / "requirements-empty.txt").write_text("./no-such-package\n")
-    assert engines.make("empty", tmp_path, pins) != 0
-    assert not (tmp_path / "empty" / "installed.txt").exists()
+def test_pins_that_cannot_be_installed_make_no_environment(pins, capfd):
+    pins.write_text("./no-such-package\n")
+    assert engines.make_all() == 1
+    assert "skipped: empty" in capfd.readouterr().err
+    assert not engines.is_made("empty")
 
 
-def test_a_test_without_its_environment_is_skipped_with_the_command(tmp_path, monkeypatch):
-    monkeypatch.setattr(engines, "FOLDER", tmp_path)
+def test_a_test_without_its_environment_is_skipped_with_the_command(pins):
     with pytest.raises(pytest.skip.Exception, match="python -m tests --engines"):
-        engines.require("kserve")
+        engines.require("empty")
 
 
-def test_the_option_makes_them_and_is_not_handed_to_pytest(monkeypatch):
-    ran, made = [], []
+@pytest.fixture
+def ran(monkeypatch):
+    """What the test command runs, where only the environment of Ray is there."""
+    ran = []
     monkeypatch.setattr(command, "_install", lambda: 0)
-    monkeypatch.setattr(command, "_get_browser", lambda: made.append("browser"))
-    monkeypatch.setattr(command.engines, "main", lambda: made.append("engines"))
+    monkeypatch.setattr(command, "_get_browser", lambda: ran.append("browser"))
+    monkeypatch.setattr(command.engines, "make_all", lambda: ran.append("engines"))
+    monkeypatch.setattr(command.engines, "is_made", lambda name: name == "ray")
     monkeypatch.setattr(command, "_run", lambda *given: ran.append(given) or 0)
-    assert command.main(["--engines", "--no-browser", "-k", "x"]) == 0
-    assert made == ["engines"]
-    assert "--engines" not in ran[-1] and ran[-1][-2:] == ("-k", "x")
+    return ran
+
+
+def test_the_option_makes_them_and_runs_their_tests_alone(ran):
+    assert command.main(["--engines", "-x"]) == 0
+    made, outside, inside = ran
+    assert made == "engines"
+    assert outside == (command.PYTHON, "-m", "pytest", "-m", "engines", "-x")
+    assert inside == (engines.python("ray"), "-m", "pytest", "-m", "engines", engines.INSIDE["ray"], "-x")
+
+
+def test_without_the_option_none_is_made(ran):
     command.main(["-k", "x"])
-    assert made == ["engines", "browser"]
+    assert ran == ["browser", (command.PYTHON, "-m", "pytest", "-k", "x")]

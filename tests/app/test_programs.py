@@ -26,6 +26,7 @@ def cat(examples):
     return (examples / "chelsea.jpg").read_bytes()
 
 
+@pytest.mark.engines
 def test_kserves_own_client_is_answered(page, examples, predictor):
     python = engines.require("kserve")
     photo = examples / "chelsea.jpg"

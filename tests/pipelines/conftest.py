@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipelines import __main__ as line
+from tests import engines
 
 ROOT = Path(__file__).parents[2]
 INTERPRETER = Path(__file__).with_name("made_python.py")
@@ -28,37 +29,17 @@ traffic = "traffic"
 """
 
 
-def pytest_configure(config):
-    """Declare the mark of tests that need an engine's own environment."""
-    config.addinivalue_line("markers", "engines: needs .venv-engines/NAME; run by python -m tests --engines")
-
-
-def pytest_collection_modifyitems(config, items):
-    """Leave tests of engines out unless they are asked for: each starts an engine, which takes minutes."""
-    if "engines" not in config.option.markexpr:
-        for item in items:
-            if item.get_closest_marker("engines"):
-                item.add_marker(pytest.mark.skip(reason="python -m tests --engines runs it (-m engines)"))
-
-
 class Engine:
     """An engine in an environment of its own, which works for a made pipeline."""
 
     def __init__(self, name, environ):
-        self.folder = ROOT / ".venv-engines" / name
-        self.python = self.folder / "bin" / "python"
+        self.python = engines.require(name)
         self.environ = environ
-        if not self.python.exists():
-            folder, requirements = f".venv-engines/{name}", f"pipelines/{name}/requirements.txt"
-            pytest.skip(
-                f"There is no {folder}: python -m tests --engines makes it, or python3 -m venv {folder} && "
-                f"{folder}/bin/pip install -r {requirements}"
-            )
 
     def call(self, *words):
         """Run a program of the environment; return what ended."""
         return subprocess.run(
-            [self.folder / "bin" / words[0], *map(str, words[1:])],
+            [self.python.parent / words[0], *map(str, words[1:])],
             cwd=ROOT, env=os.environ | self.environ, capture_output=True, text=True, timeout=900, check=False,
         )  # fmt: skip
 

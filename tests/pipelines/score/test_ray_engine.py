@@ -1,8 +1,7 @@
 """Ray scores what the local engine scores, byte by byte, and loses nothing with a node.
 
-    .venv-engines/ray/bin/python -m pytest tests/pipelines/score/test_ray_engine.py
-
-Each test has a time limit: where Ray cannot place what is asked for it waits, without a word.
+They run in Ray's own environment (`python -m tests --engines`). Each test has a time limit: where Ray cannot
+place what is asked for it waits, without a word.
 """
 
 import os
@@ -14,12 +13,7 @@ import time
 
 import pytest
 
-ray = pytest.importorskip(
-    "ray",
-    reason="Ray has an environment of its own: python3 -m venv .venv-engines/ray && "
-    ".venv-engines/ray/bin/pip install -r pipelines/requirements-ray.txt && "
-    ".venv-engines/ray/bin/python -m pytest tests/pipelines/score/test_ray_engine.py",
-)
+ray = pytest.importorskip("ray", reason="Ray has an environment of its own: run `python -m tests --engines`.")
 
 from dataclasses import replace  # noqa: E402
 
@@ -33,7 +27,7 @@ from pipelines.score.scorer import Scorer  # noqa: E402
 from pipelines.score.shards import cut  # noqa: E402
 from tests.conftest import ROOT  # noqa: E402
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
