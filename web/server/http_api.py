@@ -90,13 +90,13 @@ class HttpApi:
         model, version = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
         photos = {"/v1/predict": self._predict, "/invocations": self._invocations}
         photos |= {f"{each}/infer": self._infer for each in (model, version)}
-        facts = dict.fromkeys(("/ping", "/v2/health/live", "/v2/health/ready"), self._ready)
+        facts = {"/ping": self._ready, "/v2/health/live": self._live, "/v2/health/ready": self._ready}
         facts |= {f"{each}/ready": self._model_ready for each in (model, version)}
         facts |= {"/v2": self._server, model: self._model, version: self._model}
         return [
             *(_route(path, answer, "POST") for path, answer in photos.items()),
             *(_route(path, answer, "GET") for path, answer in facts.items()),
-            Route("/v2/{rest:path}", _not_found),
+            Route("/v2/{rest:path}", _not_found, methods=METHODS),
         ]
 
     async def _predict(self, request: Request) -> Response:
@@ -150,10 +150,16 @@ class HttpApi:
 
     async def _model_ready(self, request: Request) -> Response:
         self._require_model(request)
-        return JSONResponse({"name": v2.MODEL, "ready": True})
+        return await self._ready(request)
+
+    async def _live(self, _: Request) -> Response:
+        return JSONResponse({"live": True})
 
     async def _ready(self, _: Request) -> Response:
-        return JSONResponse({"live": True, "ready": True})
+        """Say that photos may be sent; also while the queue is full, for which nobody should be restarted."""
+        if self._queue.ended:
+            raise Refused(503, text.ENDS, Retry_After=str(RETRY_S))
+        return JSONResponse({"name": v2.MODEL, "ready": True})
 
     def _require_model(self, request: Request) -> None:
         asked, version = request.path_params, self._predictor.bundle.version
@@ -258,10 +264,11 @@ class _InMemory(MultiPartParser):
 
 def _route(path: str, answer: Answer, method: str) -> Route:
     """Return a route that answers in JSON, whatever is wrong with a request."""
+    allowed = {method, "HEAD"} if method == "GET" else {method}
 
     async def endpoint(request: Request) -> Response:
         try:
-            if request.method not in (method, "HEAD"):
+            if request.method not in allowed:
                 raise Refused(405, text.ONLY_POST if method == "POST" else text.ONLY_GET, Allow=method)
             return await answer(request)
         except Refused as refused:

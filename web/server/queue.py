@@ -47,14 +47,16 @@ class ModelQueue:
             most: how many may wait, visitors and programs together.
             workers: photos that are judged at the same time.
             most_bytes: of one program's request.
+
+        `ended` is true when no more questions are taken.
         """
         self.gradio = gradio
+        self.ended = False
         self._most = most
         self._most_bytes = max(HELD_BYTES, 2 * most_bytes)
         self._slots, self._threads = asyncio.Semaphore(AT_ONCE * workers), CapacityLimiter(AT_ONCE * workers)
         self._open: Counter[str] = Counter()  # questions of programs, by the address that they come from
         self._waiting = self._held = 0
-        self._ended = False
         gradio.before_each(lambda *_: text.busy(self.before()) if len(self) >= most else None)
 
     def __len__(self) -> int:
@@ -87,7 +89,7 @@ class ModelQueue:
         Raises:
             Full: as many wait as may, or the page is about to end.
         """
-        if self._ended:
+        if self.ended:
             raise Full(text.ENDS)
         if len(self) >= self._most:
             raise Full(text.busy(self.before()))
@@ -148,7 +150,7 @@ class ModelQueue:
 
     def finish(self) -> None:
         """Take no more questions; return when those who wait for the model have their answers, or soon."""
-        self._ended = True
+        self.ended = True
         ends = time.monotonic() + LAST_ANSWERS_S
         self.gradio.close(MODEL, LAST_ANSWERS_S, LAST_WORDS_S)
         while time.monotonic() < ends and self._open:

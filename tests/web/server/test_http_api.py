@@ -226,7 +226,8 @@ def test_the_protocols_facts(service, predictor):
     for path in ("/v2/models/dog", "/v2/models/dog/ready", "/v2/models/are-you-a-cat/versions/9"):
         assert "There is no" in error(service.ask("GET", path), 404)
     assert "no model 'dog'" in error(service.post("/v2/models/dog/infer", b"{}"), 404)
-    assert "docs/api.md" in error(service.ask("GET", "/v2/health"), 404)
+    for method in ("GET", "POST"):
+        assert "docs/api.md" in error(service.ask(method, "/v2/health"), 404)
 
 
 def test_infer_answers_in_json_and_in_binary(service, predictor, cat, verdict):
@@ -265,6 +266,8 @@ def test_another_method_is_answered_with_a_sentence(service):
         answer = service.ask("GET", path)
         assert "with POST" in error(answer, 405)
         assert answer.headers["allow"] == "POST"
+    assert service.ask("HEAD", "/v1/predict").status_code == 405
+    assert service.ask("HEAD", "/v2/health/live").status_code == 200
     assert "with GET" in error(service.post("/v2", b"x"), 405)
 
 
@@ -340,6 +343,7 @@ def test_a_full_queue_sends_programs_away_before_they_send(predictor, cat):
         answer = full.post(path, cat)
         assert "3 visitors are before you" in error(answer, 503)
         assert int(answer.headers["retry-after"]) >= 1
+    assert full.ask("GET", "/ping").status_code == 200
     full.gradio.number = 2
     assert full.post("/v1/predict", cat).status_code == 200
     assert b'cat_refusals_total{cause="busy"} 3.0' in full.metrics.text()
@@ -392,6 +396,10 @@ def test_requests_fill_only_so_much_memory(predictor, cat, monkeypatch):
 
 def test_a_page_that_ends_takes_no_more(predictor, cat):
     ending = Service(predictor)
+    probes = ("/ping", "/v2/health/ready", "/v2/models/are-you-a-cat/ready")
+    assert {ending.ask("GET", path).status_code for path in probes} == {200}
     ending.queue.finish()
+    assert {ending.ask("GET", path).status_code for path in probes} == {503}
+    assert ending.ask("GET", "/v2/health/live").status_code == 200
     assert ending.gradio.closed
     assert "about to end" in error(ending.post("/v1/predict", cat), 503)
