@@ -216,6 +216,7 @@ def test_a_place_without_a_bundle_is_named(settings, place):
 def test_only_the_files_of_a_bundle_are_taken(settings, place):
     place.versions["1"] |= {"run.py": b"import os", "big.bin": b"x"}
     follower(settings).bring()
+    assert place.downloads("run.py") == place.downloads("big.bin") == []
     assert {path.name for path in settings.bundle.iterdir()} <= set(FILES)
     assert CARD in {path.name for path in settings.bundle.iterdir()}
 
