@@ -12,6 +12,7 @@ from export import baseline, card, cascade_fit, champion, evaluate, fairness, ga
 from export.convert import convert
 from export.manifest import ExportResult
 from export.reference import REFERENCE, Reference
+from train.config import TrainError
 from train.data.manifest import PEOPLE, TEST, TRAIN, VALIDATION
 from train.models import heads
 from train.run import MODEL, Run
@@ -149,8 +150,11 @@ def _try_to_track(
     """Tell MLflow, or say that it could not be told: an hour of measuring must not be lost by that."""
     try:
         _track(options, run, result, export, shipped)
-    except FAULTS as error:
-        print(f"MLflow could not be told the gate's result, which lies in {export}: {error}", file=sys.stderr)
+    except (*FAULTS, bundle.BundleError, TrainError) as error:
+        print(
+            f"MLflow could not be told all of the gate's result, which lies in {export}: {error}",
+            file=sys.stderr,
+        )
 
 
 def _track(options: ExportOptions, run: Run, result: ExportResult, export: Path, shipped: bool) -> None:

@@ -123,6 +123,18 @@ def test_half_a_bundle_never_takes_the_place_of_a_whole_one(follows, settings, p
     assert place.downloads(MODEL) == [f"bytes={size // 2}-"]
 
 
+def test_what_is_left_of_one_revision_is_not_gone_on_with_for_another(follows, place, kind):
+    place.versions["3"] = files("model-3")
+    size = len(place.versions["1"][MODEL])
+    place.cut_after = [size // 2, *[0] * 20]
+    assert follows.refresh() is False
+    place.cut_after.clear()
+    place.requests.clear()
+    move(place, kind, "3")
+    assert follows.refresh() is True
+    assert place.downloads(MODEL) == [None]
+
+
 @pytest.mark.parametrize("damage", ["model", "self-test", "manifest"])
 def test_what_cannot_be_served_leaves_the_old_one_and_is_not_fetched_again_and_again(
     follows, settings, place, kind, damage, caplog, monkeypatch
@@ -204,6 +216,7 @@ def test_a_place_without_a_bundle_is_named(settings, place):
 def test_only_the_files_of_a_bundle_are_taken(settings, place):
     place.versions["1"] |= {"run.py": b"import os", "big.bin": b"x"}
     follower(settings).bring()
+    assert place.downloads("run.py") == place.downloads("big.bin") == []
     assert {path.name for path in settings.bundle.iterdir()} <= set(FILES)
     assert CARD in {path.name for path in settings.bundle.iterdir()}
 

@@ -2,9 +2,12 @@
 
 import base64
 import dataclasses
+import json
+from pathlib import Path
 
 import pytest
 
+from cat_model import __main__ as command_line
 from cat_model import extras
 from cat_model.bundle import MODEL, Bundle, BundleError
 from cat_model.origin.follow import follower
@@ -129,3 +132,18 @@ def test_a_package_that_is_missing_is_named(address, package, monkeypatch, tmp_p
 
 def test_a_bundle_that_is_just_a_folder_has_nothing_to_follow():
     assert follower(dataclasses.replace(Settings(), registry=RegistrySettings("http://mlflow"))) is None
+
+
+def test_the_terminal_command_takes_the_same_addresses(registry, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CAT_BUNDLE", "models:/cat@champion")
+    monkeypatch.setenv("CAT_BUNDLE_CACHE", str(tmp_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registry.address)
+    photo = str(Path(__file__).parents[3] / "examples" / "chelsea.jpg")
+    assert command_line.main([photo, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model_version"] == "model-7"
+    monkeypatch.setenv("CAT_BUNDLE", "models:/cat@nobody")
+    assert command_line.main([photo]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert "has no such model, version or alias" in said.err
