@@ -80,12 +80,21 @@ def _listen(listener: Listener, show: Callable[[], None]) -> None:
 
 def _ask_first(path: Path) -> bool:
     """Ask the first instance to show itself; return whether it has."""
+    shown = threading.Event()
+    # In a thread, because a connection to somebody who says nothing waits for ever.
+    threading.Thread(target=_ask, args=(path, shown), daemon=True).start()
+    return shown.wait(PATIENCE_S)
+
+
+def _ask(path: Path, shown: threading.Event) -> None:
+    """Ask until there is an answer, or patience ends."""
     ends = time.monotonic() + PATIENCE_S
     while time.monotonic() < ends:
         with suppress(OSError, ValueError, KeyError, AuthenticationError, EOFError):
             first = json.loads(path.read_text("utf-8"))
             with Client(("127.0.0.1", first["port"]), authkey=bytes.fromhex(first["key"])) as connection:
                 connection.send_bytes(SHOW)
-                return connection.recv_bytes(len(SHOWN)) == SHOWN
+                if connection.recv_bytes(len(SHOWN)) == SHOWN:
+                    shown.set()
+                    return
         time.sleep(0.1)
-    return False

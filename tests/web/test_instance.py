@@ -1,6 +1,7 @@
 """One instance: a second start shows the first one, whoever has no key gets nothing."""
 
 import json
+import socket
 import stat
 import subprocess
 import sys
@@ -58,10 +59,20 @@ def test_what_a_crash_leaves_behind_is_in_nobodys_way(tmp_path):
         assert start_second(tmp_path).startswith("True")
 
 
-def test_a_first_that_does_not_answer_is_said(tmp_path, monkeypatch):
+@pytest.fixture
+def silent():
+    """What describes a first instance that takes up a connection and says nothing."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield json.dumps({"port": listener.getsockname()[1], "key": "00"})
+
+
+@pytest.mark.parametrize("answers", ["not at all", "with silence"])
+def test_a_first_that_does_not_answer_is_said(answers, silent, tmp_path, monkeypatch):
     monkeypatch.setattr(instance, "PATIENCE_S", 0.3)
     with first(tmp_path):
-        (tmp_path / "instance.json").unlink()
+        (tmp_path / "instance.json").write_text(silent if answers == "with silence" else "")
         caught = []
 
         def second():
