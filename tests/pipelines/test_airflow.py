@@ -62,8 +62,8 @@ def test_a_retraining_passes_and_the_next_one_is_not_due(pipeline, airflow):
     assert "Nothing was trained here yet." in said
     tasks, state, said = retrain(airflow, pipeline)
     assert state == "success", said
-    assert [name for name, each in tasks.items() if each == "success"] == ["pull", "if_needed"]
-    assert [each for each in tasks.values() if each == "skipped"] == 4 * ["skipped"]
+    skipped = dict.fromkeys(("check", "train", "export", "publish"), "skipped")
+    assert tasks == {"pull": "success", "if_needed": "success"} | skipped
     assert pipeline.ran == []
 
 

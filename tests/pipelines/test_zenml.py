@@ -58,7 +58,8 @@ def test_a_run_a_cached_one_and_a_refusal(pipeline, zenml, tmp_path):
     shown = zenml.call("python", tmp_path / "shown.py")
     assert shown.returncode == 0, shown.stderr
     content = json.loads(shown.stdout.partition("SHOWN")[2])
-    assert [status for status, _ in content["runs"]] == ["completed", "cached", "failed"]
+    assert [status for status, _ in content["runs"]] == ["completed", "completed", "failed"]
+    assert set(content["runs"][1][1].values()) == {"cached"}
     assert content["runs"][2][1]["pull"] == "cached"
     assert content["runs"][2][1]["export"] == "failed"
     figures = content["versions"][0]
