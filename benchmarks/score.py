@@ -1,6 +1,6 @@
 """Photos a second of `python -m pipelines.score`, beside decoding them and asking the model alone.
 
-python -m benchmarks.score [--photos 2000] [--rounds 3] [--s3 BUCKET]
+python -m benchmarks.score [--photos 2000] [--rounds 3] [--s3 BUCKET] [--turns N]
 .venv-engines/ray/bin/python -m benchmarks.score --engine ray
 python -m benchmarks.score --listing
 
@@ -9,7 +9,8 @@ decoded and scored from memory by as many processes as there are cores, which is
 then by the engine, from disk and, with --s3, from a bucket that is made in the store that boto3's settings
 (AWS_* variables) lead to. Prints photos a second once all workers are up, and the processor time that each
 took of all processes but the store's; and how much the engine reaches of the first, by either. By processor
-time is what counts on a machine that others use, too.
+time is what counts on a machine that others use, too; there --turns, which compares the two in one process,
+is the surest.
 
 --listing prints instead what the command's own memory grows by between 10,000 and 1,000,000 keys, made up
 and from a Parquet manifest, with workers that do nothing.
@@ -39,13 +40,14 @@ from pipelines.score.places import Folder, Objects
 from pipelines.score.plan import Choice, Plan
 from pipelines.score.progress import Progress
 from pipelines.score.ray_engine import RayEngine
-from pipelines.score.scorer import Done, Job
+from pipelines.score.scorer import Done, Job, Scorer
 from pipelines.score.shards import Shard
 from pipelines.score.sources import Photos, Source
 
 DIFFERENT, GRAIN = 12, 12.0
 """Photos that are made, and the noise in them, which gives files of about 3 MB."""
 SHARD_SIZE = 100
+PER_TURN = 32
 FEW, MANY = 10_000, 1_000_000
 
 
@@ -56,6 +58,7 @@ def main() -> None:
     command_line.add_argument("--rounds", type=int, default=3, help="rounds (3)")
     command_line.add_argument("--engine", choices=("local", "ray"), default="local", help="(local)")
     command_line.add_argument("--s3", metavar="BUCKET", help="a new bucket, for the photos")
+    command_line.add_argument("--turns", type=int, default=0, help="of one worker, in a process, first (0)")
     command_line.add_argument("--listing", action="store_true", help="measure memory only")
     options = command_line.parse_args()
     if options.listing:
@@ -72,6 +75,8 @@ def speed(options: argparse.Namespace, folder: Path) -> None:
         "disk": sources.FolderSource(written(contents, options.photos, folder / "photos"))
     }
     print(f"{options.photos} photos of {len(contents[0]) / 1e6:.1f} MB, {cores()} cores", flush=True)
+    if options.turns:
+        in_turns(contents, options.turns, folder / "turns")
     if options.s3:
         places["S3"] = sources.BucketSource(uploaded(contents, options.photos, options.s3))
     ratios: dict[str, list[tuple[float, float]]] = {name: [] for name in places}
@@ -87,6 +92,31 @@ def speed(options: argparse.Namespace, folder: Path) -> None:
     for name, found in ratios.items():
         rate, processor = (statistics.median(values) for values in zip(*found, strict=True))
         print(f"{options.engine} from {name}: median ratios {rate:.3f} and {processor:.3f}")
+
+
+def in_turns(contents: Sequence[bytes], turns: int, folder: Path) -> None:
+    """Print the processor time of a photo, from memory and as a worker scores it, by turns in one process.
+
+    Whatever else the machine does slows both alike.
+    """
+    folder.mkdir()
+    photos = written(contents, PER_TURN, folder / "photos")
+    keys = tuple(f"{number:06}.jpg" for number in range(PER_TURN))
+    predictor = Predictor(Bundle.read())
+    scorer = Scorer(Job(Photos(photos), Folder(folder / "out"), predictor.bundle))
+    taken: list[tuple[float, float]] = []
+    for turn in range(turns + 1):
+        began = time.process_time()
+        for _ in predictor.predict_many(contents[number % len(contents)] for number in range(PER_TURN)):
+            pass
+        between = time.process_time()
+        scorer.score(Shard(turn, keys, "0" * 16))
+        taken.append((between - began, time.process_time() - between))
+    base, own = (1000 * statistics.median(each) / PER_TURN for each in zip(*taken[1:], strict=True))
+    ratio = statistics.median(first / second for first, second in taken[1:])
+    print(
+        f"one worker in turns: {base:.1f} and {own:.1f} ms of processor each, ratio {ratio:.3f}", flush=True
+    )
 
 
 @dataclass(frozen=True)

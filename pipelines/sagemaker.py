@@ -112,6 +112,8 @@ def _train(root: Path, words: Sequence[str]) -> tuple[int, str]:
     tracking = root / "output" / "data" / "mlflow.db"  # SageMaker keeps that folder as output.tar.gz
     tracking.parent.mkdir(parents=True, exist_ok=True)
     environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{tracking}", **os.environ}
+    # Training would inherit that Ctrl-C is ignored, if it is, and could not be told to stop.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     command = [sys.executable, "-m", "train", "run", *words]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as child:
 

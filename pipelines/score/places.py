@@ -91,8 +91,10 @@ class Folder:
         try:
             if not path.is_file():  # a pipe or a device may never end
                 raise FileNotFoundError
-            with path.open("rb") as file:
-                return file.read(most + 1)
+            with path.open(
+                "rb", buffering=0
+            ) as file:  # a buffered one would first take `most` bytes of memory
+                return file.read(most + 1) if path.stat().st_size > most else file.read()
         except OSError as error:
             if not self.path.is_dir():  # a disk that is no longer mounted says nothing of its photos
                 raise PlaceError(f"{self.path} is not there any more.") from error

@@ -148,7 +148,9 @@ def test_a_refusal_of_training_is_the_failure(root, training):
     assert not (root / "model").exists()
 
 
-def test_a_stopped_job_ends_at_once_and_is_no_failure(root, training):
+@pytest.mark.parametrize("ctrl_c", [signal.default_int_handler, signal.SIG_IGN])
+def test_a_stopped_job_ends_at_once_and_is_no_failure(root, training, ctrl_c):
+    signal.signal(signal.SIGINT, ctrl_c)  # ignored where a shell runs it in the background
     training("stopped")
     began = root / "checkpoints" / "tiny-64-0123" / "state" / "epoch"
 

@@ -136,6 +136,35 @@ def test_shards_are_not_taken_from_the_listing_before_there_is_a_worker_for_them
     assert len(run(workers, listing()).numbers) == 100
 
 
+def test_a_worker_that_is_lost_while_it_is_idle_gets_nothing_until_it_has_come_up():
+    class Scripted:
+        workers = 2
+        events = iter(
+            [
+                [Event(0), Event(1)],
+                [Event(0, problem="gone", lost=True)],
+                [Event(1, problem="some reason", lost=True)],
+                [Event(0)],
+                [Event(0, done=Done(0, 1, 0, 1))],
+            ]
+        )
+        given = ()
+
+        def give(self, worker, shard):
+            self.given += ((worker, shard.number, self.turn),)
+
+        def wait(self, _seconds):
+            self.turn = getattr(self, "turn", 0) + 1
+            return next(self.events)
+
+        def close(self):
+            pass
+
+    workers = Scripted()
+    assert run(workers, some(1)).numbers == [0]
+    assert workers.given == ((1, 0, 1), (0, 0, 4))
+
+
 def test_the_report_hears_how_many_workers_are_up():
     up = run(Workers(3), some(30)).up
     assert up[0] == 1
