@@ -1,11 +1,13 @@
-"""Set up and run the tests: `python3 -m tests [--no-browser] [--containers] [options of pytest]`.
+"""Set up and run the tests: `python3 -m tests [--no-browser] [--engines] [--containers] [options of pytest]`.
 
 Needs only Python 3.11.
 
 Makes the virtual environment `.venv-dev`, installs requirements-dev.txt into it and gets Chromium for the
 browser tests where Debian's packages can be installed. Then ruff, pyright and pytest run. With options of
 pytest only pytest runs, in one process unless they say otherwise. `--no-browser` installs no Chromium and
-leaves the browser tests out. `--containers` runs only the tests of the image, which take minutes and podman.
+leaves the browser tests out. `--engines` first makes the environments of tests/requirements-NAME.txt in
+`.venv-engines/NAME`, for tests of engines that do not fit into `.venv-dev`; without them those are skipped.
+`--containers` runs only the tests of the image, which take minutes and podman.
 """
 
 import os
@@ -16,7 +18,9 @@ import venv
 from collections.abc import Sequence
 from pathlib import Path
 
-NO_BROWSER, CONTAINERS = "--no-browser", "--containers"
+from tests import engines
+
+NO_BROWSER, ENGINES, CONTAINERS = "--no-browser", "--engines", "--containers"
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = ROOT / ".venv-dev"
 PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -30,7 +34,7 @@ LINT = (["ruff", "check", "--quiet"], ["ruff", "format", "--check", "--quiet"], 
 
 def main(arguments: Sequence[str]) -> int:
     """Set up, run what there is to run, and return the exit code: 0 when nothing wrong was found."""
-    options = [each for each in arguments if each not in (NO_BROWSER, CONTAINERS)]
+    options = [each for each in arguments if each not in (NO_BROWSER, ENGINES, CONTAINERS)]
     browser = NO_BROWSER not in arguments and CONTAINERS not in arguments
     if CONTAINERS in arguments:
         options = [CONTAINERS, CONTAINER_TESTS, *options]
@@ -39,6 +43,8 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     if browser:
         _get_browser()
+    if ENGINES in arguments:
+        engines.main()
     left_out = [] if browser else [f"--ignore={BROWSER_TESTS}"]
     codes = [] if options else [_run(PYTHON, "-m", *tool) for tool in LINT]
     codes.append(_run(PYTHON, "-m", "pytest", *left_out, *(options or WORKERS)))

@@ -24,6 +24,7 @@ NUMBERS = {
     "CAT_QUEUE": (1, 100_000),
     "CAT_RATE": (0, 1_000_000),
     "CAT_UPLOAD_MB": (1, 1_000),
+    "CAT_API": (0, 1),
 }
 
 
@@ -33,11 +34,12 @@ def test_an_empty_environment_gives_the_defaults():
     assert (settings.port, settings.upload_mb, settings.queue, settings.rate) == (7860, 20, 64, 300)
     assert settings.on_space is False
     assert (settings.login, settings.owner_password) == (None, "")
+    assert (settings.api, settings.api_key) == (True, "")
     assert settings.model == Settings.from_env({})
 
 
 def test_empty_variables_are_as_good_as_none():
-    names = (UPLOADS, "CAT_HOST", "SPACE_ID", "CAT_LOGIN", "CAT_OWNER_PASSWORD", *NUMBERS)
+    names = (UPLOADS, "CAT_HOST", "SPACE_ID", "CAT_LOGIN", "CAT_OWNER_PASSWORD", "CAT_API_KEY", *NUMBERS)
     assert ServerSettings.from_env(dict.fromkeys(names, "")) == ServerSettings.from_env({})
 
 
@@ -51,12 +53,15 @@ def test_every_variable_counts():
         "CAT_UPLOAD_MB": "5",
         "CAT_LOGIN": "ann:secret",
         "CAT_OWNER_PASSWORD": "hush",
+        "CAT_API": "0",
+        "CAT_API_KEY": "k3y",
         UPLOADS: "/data/uploads",
     }
     settings = ServerSettings.from_env(given)
     assert settings.model.workers == 3
     assert (settings.host, settings.port, settings.queue) == ("::1", 80, 9)
     assert (settings.rate, settings.upload_mb) == (7, 5)
+    assert (settings.api, settings.api_key) == (False, "k3y")
     assert settings.uploads_dir == Path("/data/uploads")
     assert (settings.login, settings.owner_password) == ("ann:secret", "hush")
 
@@ -178,3 +183,20 @@ def test_the_folder_of_uploads_is_named_to_gradio_and_forgotten_again(monkeypatc
     with uploads_lie_in(tmp_path):
         assert os.environ[UPLOADS] == str(tmp_path)
     assert UPLOADS not in os.environ
+
+
+@pytest.mark.parametrize("key", ["two words", "schlüssel", "a\nb"])
+def test_a_key_that_no_header_can_hold_is_refused(key):
+    with pytest.raises(SettingsError, match="CAT_API_KEY"):
+        ServerSettings.from_env({"CAT_API_KEY": key})
+
+
+def test_a_request_may_be_a_photo_in_base64():
+    settings = ServerSettings(upload_mb=3)
+    assert settings.upload_bytes == 3_000_000
+    assert settings.most_bytes > 4 * 3_000_000 / 3
+
+
+def test_a_container_may_listen_where_sagemaker_asks():
+    settings = ServerSettings.from_env({"CAT_HOST": "0.0.0.0", "CAT_PORT": "8080", "CAT_RATE": "0"})
+    assert (settings.host, settings.port, settings.rate) == ("0.0.0.0", 8080, 0)

@@ -191,20 +191,21 @@ class HttpApi:
     async def _body(self, request: Request, take: Callable[[int], None], *, form: bool) -> bytes:
         """Return the body of a request: a photo, or a form that holds one."""
         most = self._settings.most_bytes if form else self._settings.upload_bytes
-        body, loop = bytearray(), asyncio.get_running_loop()
+        pieces, size, loop = [], 0, asyncio.get_running_loop()
         try:
             async with asyncio.timeout(PATIENCE_S) as patience:
                 async for piece in request.stream():
                     patience.reschedule(loop.time() + PATIENCE_S)
                     take(len(piece))
-                    body += piece
-                    if len(body) > most:
+                    pieces.append(piece)
+                    size += len(piece)
+                    if size > most:
                         self._too_big()
         except TimeoutError:
             raise Refused(408, text.TOO_SLOW, Connection="close") from None
         except Full as error:
             self._turn_away(error)
-        return bytes(body)
+        return b"".join(pieces)
 
     def _require_size(self, photo: bytes) -> None:
         if len(photo) > self._settings.upload_bytes:

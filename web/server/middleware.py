@@ -226,15 +226,17 @@ class _Bounded:
         return self._total > self._most_bytes
 
     async def __call__(self) -> Message:
-        piece = bytearray()
+        parts, size = [], 0
         while True:
             message = await self._receive()
-            self._total += len(message.get("body", b""))
-            if self.exceeded:
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if self._total + size > self._most_bytes:
+                self._total += size
                 return {"type": "http.disconnect"}
-            piece += message.get("body", b"")
-            if not message.get("more_body") or len(piece) >= PIECE:
-                return {**message, "body": bytes(piece)} if piece else message
+            if not message.get("more_body") or size >= PIECE:
+                self._total += size
+                return {**message, "body": b"".join(parts)} if size else message
 
 
 def refusal(what: str, said: str, status: int, headers: Mapping[str, str] | None = None) -> Response:

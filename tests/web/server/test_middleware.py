@@ -200,3 +200,37 @@ def test_a_full_disk_is_said_in_a_sentence_and_without_its_path(caplog):
     assert "private" not in caplog.text
     with pytest.raises(OSError, match="No space"):
         ask("GET", "/gradio_api/info", app=full_disk)
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("/v1/predict", "v1_predict"),
+        ("/v1/predict/", "other"),
+        ("/v1/dog", "other"),
+        ("/v2", "v2"),
+        ("/v2/health/live", "v2"),
+        ("/v2/models/my-own-name/infer", "v2_infer"),
+        ("/v2x", "other"),
+        ("/ping", "ping"),
+        ("/invocations", "invocations"),
+    ],
+)
+def test_requests_of_programs_are_told_apart(path, what):
+    assert kind(path) == what
+
+
+def test_programs_are_told_of_errors_as_their_protocol_has_it():
+    said = ask("POST", "/v1/predict", content=bytes(MOST + 1))
+    assert (said.status_code, list(said.json())) == (413, ["error"])
+    assert list(ask("POST", "/gradio_api/queue/join", content=bytes(MOST + 1)).json()) == ["detail"]
+
+
+def test_several_photos_cost_several_tokens(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(middleware.time, "monotonic", lambda: now[0])
+    rate = Rate(a_minute=60)
+    assert rate.ask("ann", 62) == 0
+    assert rate.ask("ann") == pytest.approx(3)
+    now[0] = 3.01
+    assert rate.ask("ann") == 0
