@@ -20,9 +20,14 @@ def require(package: str, extra: str, purpose: str) -> None:
     Raises:
         MissingExtraError: it is missing.
     """
-    if util.find_spec(package) is None:
+    if not installed(package):
         sentence = f"{purpose} needs the package {package}, which is not installed: {command(extra)}"
         raise MissingExtraError(sentence, name=package)
+
+
+def installed(package: str) -> bool:
+    """Return whether a package can be imported, without importing it."""
+    return util.find_spec(package) is not None
 
 
 def command(extra: str) -> str:

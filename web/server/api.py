@@ -5,6 +5,7 @@ from typing import Any
 import gradio as gr
 
 from cat_model import PhotoError
+from cat_model.extras import MissingExtraError
 from cat_model.predictor import EXPLAIN_BUDGET
 from cat_model.verdict import CAT, NOT_A_CAT
 from web import text
@@ -63,7 +64,7 @@ class Endpoints:
         try:
             with self._predictor.room:
                 explained = self._predictor.explain(require(photo), int(budget))
-        except PhotoError as error:
+        except (PhotoError, MissingExtraError) as error:
             raise gr.Error(str(error), print_exception=False) from error
         return explanation.as_json(explained)
 

@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from cat_model import Explanation
+from cat_model import Explanation, extras
 from cat_model.cascade import Part
 from cat_model.explain import LEAST_BUDGET
 from cat_model.explain.render import MEANING, STRENGTH, caption, heat
@@ -70,7 +70,9 @@ class ExplanationSection:
         with gr.Column(visible=False, elem_id="why") as section:
             figure = gr.HTML(elem_id="figure")
             with gr.Row():
-                closer = gr.Button(text.CLOSER, min_width=100, elem_id="closer")
+                closer = gr.Button(
+                    text.CLOSER, visible=extras.installed("shap"), min_width=100, elem_id="closer"
+                )
                 stop = gr.Button(text.STOP, visible=False, min_width=100, elem_id="stop")
                 save = gr.Button(text.SAVE, min_width=100, elem_id="save")
             line = gr.HTML(note(), elem_id="progress")

@@ -108,7 +108,7 @@ def test_feedback_arrives_in_the_store(page):
     client.predict(photo=handle_file(CHELSEA), it_is="cat", api_name="/feedback")
     feedback = until(lambda: health(page)["feedback"] if health(page)["feedback"]["last_success"] else None)
     assert feedback["backlog"] == 0
-    assert feedback["destination"] == "s3://feedback/feedback"
+    assert feedback["destination"] == "S3 bucket feedback"
 
 
 def test_the_registry_of_models_can_be_asked_by_the_page(addresses, page):

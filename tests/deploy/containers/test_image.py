@@ -43,7 +43,8 @@ def test_with_shap_it_is_not_much_bigger_than_shap(full):
 
 
 def test_it_says_what_it_is_and_how_its_health_is_asked(slim):
-    config = inspected(slim)["Config"]
+    image = inspected(slim)
+    config = image["Config"]
     labels = {
         name.rpartition(".")[2]: value for name, value in config["Labels"].items() if "opencontainers" in name
     }
@@ -52,7 +53,7 @@ def test_it_says_what_it_is_and_how_its_health_is_asked(slim):
     assert labels["revision"] == containers.run(["git", "rev-parse", "HEAD"])
     assert labels["licenses"] == "Apache-2.0"
     assert config["User"] == "10001:10001"
-    assert config["Healthcheck"]["Test"] == ["CMD", "entrypoint", "health"]
+    assert image["Healthcheck"]["Test"] == ["CMD", "entrypoint", "health"]
 
 
 def test_it_holds_no_compiler_and_nothing_of_this_machine(slim):
