@@ -34,7 +34,7 @@ if code == "wait":
     print("waiting", flush=True)
     signal.signal(signal.SIGINT, lambda *_: (write("interrupted", "yes"), sys.exit(130)))
     time.sleep(60)
-if name == "pull" and code == 0:
+if name == "pull" and code == 0 and "--source" in options:
     for path, content in listed(options["--source"]):
         write(Path(options["--out"]) / Path(path).relative_to(options["--source"]), content)
     write(Path(options["--out"]) / "versions/0001.json", str(listed(options["--source"])))
