@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -360,7 +361,8 @@ def test_programs_count_for_the_pages_visitors(predictor, cat, monkeypatch):
         return answer(self, *given)
 
     def watch():
-        while len(shared.queue) < 3:
+        ends = time.monotonic() + 20
+        while len(shared.queue) < 3 and time.monotonic() < ends:
             held.wait(0.01)
         seen.extend((check("session", {}), shared.queue.before()))
         held.set()
