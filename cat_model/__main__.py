@@ -108,12 +108,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 2
     try:
         settings = Settings.from_env()
+        _bring(settings)
         workers = settings.workers if options.explain else 1
         predictor = load(settings.bundle, workers, public_key=settings.bundle_public_key)
         return _answer_all(predictor, entries, options)
     except (BundleError, SettingsError, MissingExtraError, UnwritableError) as error:
         print(error, file=sys.stderr)
         return 2
+
+
+def _bring(settings: Settings) -> None:
+    """Get the model from its origin, if it has one; a copy from before will do where that does not answer.
+
+    Raises:
+        BundleError: it gives none, and there is no copy.
+        SettingsError: a package is missing.
+    """
+    if settings.origin is None:
+        return
+    from cat_model.origin.follow import follower
+
+    if follows := follower(settings):
+        follows.bring()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -23,7 +23,9 @@ SCHEMA, WITHOUT_SELF_TEST = 2, 1
 are; a bundle of the present schema without one is refused."""
 MANIFEST = "manifest.json"
 MODEL = "model.tflite"
-CARD = "MODEL_CARD.md"
+CARD, PLOT, REFERENCE = "MODEL_CARD.md", "calibration.svg", "reference.json"
+FILES = (MANIFEST, MODEL, signature.SIGNATURE, CARD, PLOT, REFERENCE)
+"""All files that a bundle may have; it needs the first two."""
 
 
 class BundleError(ValueError):

@@ -1,9 +1,13 @@
 """What the model, its terminal command and the delivery of feedback read from CAT_* environment variables."""
 
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from cat_model.origin import address
+from cat_model.origin.address import Address
 
 SSE = ("", "AES256", "aws:kms")
 SHIPPED_BUNDLE = Path(__file__).parent / "bundle"
@@ -14,11 +18,33 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True)
+class RegistrySettings:
+    """How MLflow's server is asked for a registered model; by the variables of MLflow itself.
+
+    Attributes:
+        uri: its address, http:// or https://, with name and password where it needs them.
+        token: bearer token; empty for none.
+        login: name and password; None for none.
+    """
+
+    uri: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+    login: tuple[str, str] | None = field(default=None, repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The address without a password."""
+        return re.sub(r"//[^/@]*@", "//", self.uri)
+
+
+@dataclass(frozen=True)
 class Settings:
     """How the model is served and where feedback goes.
 
     Attributes:
         bundle: folder of the model to serve.
+        origin: where that folder's content comes from; None where it is just a folder.
+        registry: MLflow's server, for an origin there.
         bundle_public_key: whose signature the model must bear, 32 bytes in base64; None for nobody's.
         workers: how many photos may be looked at at once, at least 1.
         feedback_dir: where feedback is kept until it is delivered.
@@ -32,6 +58,8 @@ class Settings:
     """
 
     bundle: Path = SHIPPED_BUNDLE
+    origin: Address | None = None
+    registry: RegistrySettings = field(default_factory=RegistrySettings)
     bundle_public_key: str | None = None
     workers: int = 2
     feedback_dir: Path = Path("feedback")
@@ -48,13 +76,17 @@ class Settings:
         """Read CAT_BUNDLE, CAT_WORKERS and so on; docs/configuration.md has the table of them all.
 
         Raises:
-            SettingsError: a number is not a number or out of its range, or there is no such encryption.
+            SettingsError: a number is not a number or out of its range, there is no such encryption, or a
+                bundle's address cannot be used.
         """
         sse = environ.get("CAT_S3_SSE") or cls.s3_sse
         if sse not in SSE:
             raise SettingsError(f"CAT_S3_SSE is {sse!r}; it must be one of {', '.join(filter(None, SSE))}.")
+        bundle, origin, registry = _bundle(environ)
         return cls(
-            bundle=Path(environ.get("CAT_BUNDLE") or cls.bundle),
+            bundle=bundle,
+            origin=origin,
+            registry=registry,
             bundle_public_key=environ.get("CAT_BUNDLE_PUBLIC_KEY") or None,
             workers=whole_number(environ, "CAT_WORKERS", min(os.cpu_count() or 1, 4), (1, 64)),
             feedback_dir=Path(environ.get("CAT_FEEDBACK_DIR") or cls.feedback_dir),
@@ -66,6 +98,47 @@ class Settings:
             s3_kms_key=environ.get("CAT_S3_KMS_KEY") or cls.s3_kms_key,
             hf_dataset=environ.get("CAT_HF_DATASET") or cls.hf_dataset,
         )
+
+
+def _bundle(environ: Mapping[str, str]) -> tuple[Path, Address | None, RegistrySettings]:
+    """Return the bundle's folder, where its content comes from, and MLflow's server.
+
+    Raises:
+        SettingsError: the bundle's address cannot be used.
+    """
+    text, registry = environ.get("CAT_BUNDLE") or "", RegistrySettings()
+    try:
+        origin = address.parse(text)
+    except address.AddressError as error:
+        raise SettingsError(f"CAT_BUNDLE is {text!r}; {error}.") from None
+    if origin is None:
+        return Path(text or SHIPPED_BUNDLE), None, registry
+    if origin.scheme == address.MLFLOW:
+        registry = _registry(environ)
+        if not registry.uri.startswith(("http://", "https://")):
+            raise SettingsError(
+                f"CAT_BUNDLE is {text!r}, so MLFLOW_TRACKING_URI must be the http:// or https:// address of "
+                f"MLflow's server; it is {registry.shown!r}."
+            )
+    copies = environ.get("CAT_BUNDLE_CACHE")
+    if not copies:
+        above = environ.get("XDG_CACHE_HOME") or "~/.cache"
+        try:
+            copies = Path(above).expanduser() / "are-you-a-cat"
+        except RuntimeError:
+            raise SettingsError(
+                f"CAT_BUNDLE is {text!r}, and there is no home folder for its copy: set CAT_BUNDLE_CACHE."
+            ) from None
+    return Path(copies) / origin.folder_name(registry.shown) / "bundle", origin, registry
+
+
+def _registry(environ: Mapping[str, str]) -> RegistrySettings:
+    name, password = (environ.get(f"MLFLOW_TRACKING_{each}") or "" for each in ("USERNAME", "PASSWORD"))
+    return RegistrySettings(
+        uri=environ.get("MLFLOW_REGISTRY_URI") or environ.get("MLFLOW_TRACKING_URI") or "",
+        token=environ.get("MLFLOW_TRACKING_TOKEN") or "",
+        login=(name, password) if name else None,
+    )
 
 
 def whole_number(environ: Mapping[str, str], name: str, default: int, limits: tuple[int, int]) -> int:

@@ -13,7 +13,7 @@ from export.gate import LOWERED
 from train.config import BACKBONES
 from train.evaluation.metrics import Bin, Rate
 
-CARD, PLOT = bundle.CARD, "calibration.svg"
+CARD, PLOT = bundle.CARD, bundle.PLOT
 SPLITS = {
     "validation": "photos of the training sources; the threshold was chosen on them",
     "test": "photos of the training sources that neither training nor the threshold saw",

@@ -1,4 +1,4 @@
-"""The export pipeline: convert, fit the cascade, evaluate, gate, and replace the bundle that ships."""
+"""The export pipeline: convert, fit the cascade, gate, replace the bundle that ships, and register it."""
 
 import json
 import sys
@@ -12,9 +12,11 @@ from export import baseline, card, cascade_fit, champion, evaluate, fairness, ga
 from export.convert import convert
 from export.manifest import ExportResult
 from export.reference import REFERENCE, Reference
+from train.config import TrainError
 from train.data.manifest import PEOPLE, TEST, TRAIN, VALIDATION
 from train.models import heads
 from train.run import MODEL, Run
+from train.store import require_store
 from train.tracking import FAULTS, Tracker, flatten
 
 
@@ -30,6 +32,7 @@ class ExportOptions:
         dry_run: whether the bundle stays as it is even if the model passes.
         force: why the bundle is to be replaced even if the gate refuses; None to obey the gate.
         key: file with the Ed25519 key to sign the bundle with, in PEM; None to leave it unsigned.
+        without_mlflow: whether what MLflow would be told is kept in the run folder, and its store not asked.
     """
 
     run: Path
@@ -39,19 +42,21 @@ class ExportOptions:
     dry_run: bool
     force: str | None
     key: Path | None = None
+    without_mlflow: bool = False
 
 
 def publish(options: ExportOptions) -> bool:
     """Convert, measure and gate a run's model; replace the bundle if every rule holds.
 
-    The gate's result goes to the run folder and to MLflow either way. That MLflow cannot be reached stops
-    nothing.
+    The gate's result goes to the run folder and to MLflow either way. MLflow's store is asked first; if it
+    goes away later, that stops nothing, and what it misses is kept in the run folder.
 
     Returns:
         Whether the model may ship: every rule holds, or somebody gave a reason to ship it all the same.
 
     Raises:
-        TrainError: there is no finished run in the folder, or a photo has changed since.
+        TrainError: there is no finished run in the folder, a photo has changed since, or MLflow's store
+            cannot be used.
         GateError: the rules or the baseline cannot be used, or the reason to force is empty.
         ExportError: the model cannot be converted.
         SignatureError: the key to sign with cannot be used.
@@ -70,11 +75,14 @@ def publish(options: ExportOptions) -> bool:
             "Give another uint8 .tflite file to measure against: --baseline FILE or CAT_BASELINE."
         )
     run = Run.read(options.run)
+    if not options.without_mlflow:
+        require_store(run.tracking_uri)
     keras_model = heads.load(run.folder / MODEL)
     converted = convert(keras_model, run.pixels(TRAIN), run.config.seed)
     result = _evaluate(run, keras_model, converted, limits, options)
 
     export = run.folder / "export"
+    (export / signature.SIGNATURE).unlink(missing_ok=True)  # of an earlier export
     files = _files(run, converted, result)
     if key is not None:
         files[signature.SIGNATURE], _ = signature.sign(files[bundle.MANIFEST], key)
@@ -82,10 +90,11 @@ def publish(options: ExportOptions) -> bool:
         write_durably(export / name, content)
     print(gate.table(result.results))
     print(result.comparison.note)
+    shipped = False
     try:
-        _conclude(options, result, files, export)
+        shipped = _conclude(options, result, files, export)
     finally:
-        _try_to_track(run, result, export)
+        _try_to_track(options, run, result, export, shipped)
     return result.ships
 
 
@@ -135,16 +144,21 @@ def _files(run: Run, converted: bytes, result: ExportResult) -> dict[str, bytes]
     }
 
 
-def _try_to_track(run: Run, result: ExportResult, export: Path) -> None:
+def _try_to_track(
+    options: ExportOptions, run: Run, result: ExportResult, export: Path, shipped: bool
+) -> None:
     """Tell MLflow, or say that it could not be told: an hour of measuring must not be lost by that."""
     try:
-        _track(run, result, export)
-    except FAULTS as error:
-        print(f"MLflow could not be told the gate's result, which lies in {export}: {error}", file=sys.stderr)
+        _track(options, run, result, export, shipped)
+    except (*FAULTS, bundle.BundleError, TrainError) as error:
+        print(
+            f"MLflow could not be told all of the gate's result, which lies in {export}: {error}",
+            file=sys.stderr,
+        )
 
 
-def _track(run: Run, result: ExportResult, export: Path) -> None:
-    tracker = Tracker(run.tracking_uri, run.mlflow_run, run.folder)
+def _track(options: ExportOptions, run: Run, result: ExportResult, export: Path, shipped: bool) -> None:
+    tracker = Tracker(run.tracking_uri, run.mlflow_run, run.folder, keep=options.without_mlflow)
     for split, metrics in result.measured.metrics.items():
         tracker.metrics(flatten(f"int8.{split}", metrics))
     for name, metrics in result.measured.stress.items():
@@ -154,14 +168,23 @@ def _track(run: Run, result: ExportResult, export: Path) -> None:
         tracker.metrics(result.budget.for_gate())
     tracker.tag("gate", result.word)
     tracker.text(gate.table(result.results), "gate.txt")
-    tracker.file(export, "export")
+    registered = shipped or result.word == "passed"
+    for path in sorted(export.iterdir()):
+        if not (registered and path.name == bundle.MODEL):  # the registry has it
+            tracker.file(path, "export")
+    if registered:
+        tracker.register(export, result.word == "passed", options.target if shipped else None)
+    if options.without_mlflow:
+        print(f"MLflow was not asked. python -m train track {run.folder} tells it.")
 
 
-def _conclude(options: ExportOptions, result: ExportResult, files: Mapping[str, bytes], export: Path) -> None:
+def _conclude(options: ExportOptions, result: ExportResult, files: Mapping[str, bytes], export: Path) -> bool:
+    """Replace the bundle, if it may be; return whether it was."""
     if options.dry_run or not result.ships:
         print(
             f"{result.word.capitalize()}. {options.target} is as it was; the exported files lie in {export}."
         )
-        return
+        return False
     written = bundle.write(options.target, files)
     print(f"{result.word.capitalize()}. {options.target} now holds {written.version}.")
+    return True

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from cat_model.bundle import BundleError
-from cat_model.monitoring.drift import REFERENCE
+from cat_model.bundle import REFERENCE, BundleError
 from cat_model.monitoring.traffic import Aggregate
 from train.data.manifest import TEST, TRAIN, VALIDATION, PhotoRecord
 

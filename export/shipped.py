@@ -1,4 +1,4 @@
-"""Operations on a bundle that is there: sign it, record its self-test, roll it back."""
+"""Operations on a bundle that is there: sign it, register it, record its self-test, roll it back."""
 
 import dataclasses
 import json
@@ -7,6 +7,8 @@ from pathlib import Path
 from cat_model import bundle, selftest, signature
 from cat_model.bundle import MANIFEST, MODEL, SCHEMA, Bundle
 from cat_model.predictor import Predictor
+from train import store
+from train.config import TrainError
 
 
 def roll_back(target: Path) -> str:
@@ -17,6 +19,34 @@ def roll_back(target: Path) -> str:
     """
     Predictor(Bundle.read(bundle.previous(target.resolve())))
     return f"{target} holds {bundle.roll_back(target).version} again."
+
+
+def register(target: Path, uri: str, *, begin: bool = True) -> str:
+    """Have MLflow's registry call the bundle that is there its champion; return a sentence.
+
+    Args:
+        target: the bundle.
+        uri: MLflow's store.
+        begin: whether to begin where nothing was registered yet; else the sentence is empty there.
+
+    Raises:
+        TrainError: the store cannot be used, or refuses.
+        BundleError: it is no valid bundle.
+    """
+    database = store.database_of(uri)
+    if not begin and database and not database.exists():
+        return ""
+    store.require_store(uri)
+    from mlflow import MlflowClient
+
+    from train import registry
+    from train.tracking import FAULTS, quiet
+
+    try:
+        with quiet():
+            return registry.follow(MlflowClient(uri), uri, target, begin=begin)
+    except FAULTS as error:
+        raise TrainError(store.unusable(uri, store.first_line(error))) from error
 
 
 def sign(target: Path, key: Path) -> str:

@@ -178,12 +178,17 @@ def test_mlflow_holds_parameters_epochs_plots_model_and_verdict(bundle, good):
     assert {"environment.txt", "manifest.csv", "plots", "gate.txt", "export"} <= names
     assert {"report.html", "answers.csv"} <= names
     assert {"test.recall.value", "wild.calibration.ece_before"} <= set(run.data.metrics)
+    champion = client.get_model_version_by_alias("are-you-a-cat", "champion")
+    assert champion.run_id == good.mlflow_run
+    assert champion.tags["version"] == cat_model.load(bundle).bundle.version
+    assert (champion.tags["gate"], champion.tags["data_fingerprint"]) == ("passed", good.data)
     plots = {item.path for item in client.list_artifacts(good.mlflow_run, "plots")}
     assert {f"plots/test-{kind}.png" for kind in KINDS} <= plots
     mlflow.set_tracking_uri(good.tracking_uri)
-    (logged,) = client.search_logged_models(
+    found = client.search_logged_models(
         [run.info.experiment_id], filter_string=f"source_run_id='{run.info.run_id}'"
     )
+    (logged,) = [each for each in found if each.name == "model"]  # another one is the registry's
     logged_model = mlflow.keras.load_model(logged.model_uri)
     assert set(logged_model.output) == {"probability", "embedding", "share", "cat_map"}
 

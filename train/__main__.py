@@ -25,6 +25,7 @@ from train.config import (
     TrainOptions,
     read_config,
 )
+from train.store import require_store
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -202,6 +203,7 @@ def _train_options(options: argparse.Namespace, command: str) -> TrainOptions:
 
 
 def _run(options: argparse.Namespace, command: str) -> int:
+    _require_the_store()
     from train import pipeline
 
     run = pipeline.run(_train_options(options, command), _config(options), Paths.from_env())
@@ -210,6 +212,7 @@ def _run(options: argparse.Namespace, command: str) -> int:
 
 
 def _tune(options: argparse.Namespace, command: str) -> int:
+    _require_the_store()
     from train import tune
 
     base = _config(options)
@@ -285,11 +288,19 @@ def _drift(options: argparse.Namespace, _: str) -> int:
 
 
 def _refresh(options: argparse.Namespace, command: str) -> int:
+    from train.run import Run
+
+    require_store(Run.read(options.run).tracking_uri)
     from train.feedback import refresh
 
     run = refresh.refresh(options.run, options.feedback, command)
     print(f"Refreshed. Next: python -m export --run {run.folder}")
     return 0
+
+
+def _require_the_store() -> None:
+    """Ask for MLflow's store before TensorFlow is imported, which takes long."""
+    require_store(Paths.from_env().tracking_uri)
 
 
 def _fetch(options: argparse.Namespace, _: str) -> int:

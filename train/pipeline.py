@@ -24,7 +24,8 @@ from train.fit.calibration import Scaling, calibrate
 from train.models import heads
 from train.models.heads import CatModel
 from train.run import MODEL, RUN, SUMMARY, Run
-from train.tracking import Tracker, code_commit, flatten, require_store, tracked
+from train.store import require_store
+from train.tracking import Tracker, code_commit, flatten, tracked
 
 
 def run(options: TrainOptions, config: TrainConfig, paths: Paths) -> Run:

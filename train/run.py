@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 
 from cat_model.atomic import write_durably
+from train import store
 from train.config import TrainConfig, TrainError
 from train.data import dataset, manifest
 from train.data.dataset import Examples, Pixels
@@ -35,7 +36,7 @@ class Run:
         code_commit: of the code that trained.
         weights: name and sha256 of the pretrained weights, or how they were had.
         tracking_uri: MLflow's store.
-        mlflow_run: id of the run there.
+        mlflow_run: id of the run there; empty where that store was away when it began, and still is.
     """
 
     folder: Path
@@ -75,6 +76,7 @@ class Run:
         for name in PATHS:
             stored[name] = Path(stored[name]) if stored[name] else None
         stored["tracking_uri"] = store_of_moved(stored["tracking_uri"], folder)
+        stored["mlflow_run"] = store.run_id(stored["mlflow_run"], folder)
         return cls(folder=folder, **stored)
 
     def write(self) -> None:

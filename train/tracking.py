@@ -3,21 +3,17 @@
 import dataclasses
 import json
 import logging
-import os
 import platform
-import re
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
-import keras
 import mlflow
 import numpy as np
 from mlflow import MlflowClient
@@ -27,125 +23,18 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from sqlalchemy.exc import SQLAlchemyError
 
 from cat_model.atomic import write_durably
+from cat_model.bundle import MANIFEST
+from train import store
 from train.config import TrainError
 
-EXPERIMENT = "are-you-a-cat"
 FAULTS = (MlflowException, SQLAlchemyError, OSError, sqlite3.Error)
 """What is raised where MLflow's store cannot be reached or written."""
-
-
 REFUSALS = {"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS", "BAD_REQUEST"}
 """Error codes of a store that answers, and refuses: trying again later would not help."""
 PENDING = "mlflow-pending.jsonl"
 """File of a run's folder: what MLflow's store could not take yet, an entry a line."""
-ANSWER_S, LOCK_S, LATER_S = 8.0, 2.0, 60.0
-"""Seconds: for a store's first answer, for a lock to go, and until a store that was away is tried again."""
-
-# MLflow's own are 120 s and 7 retries: minutes of silence. Whoever sets them is obeyed.
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-
-
-def require_store(uri: str) -> None:
-    """Make sure that MLflow's store answers and can be written, within ten seconds.
-
-    Artifacts that were moved together with an SQLite database are found again.
-
-    Raises:
-        TrainError: it does not; the message names the store and says what to do.
-    """
-    database = _database(uri)
-    fault = _fault_of(database) if database else _fault_of_server(uri)
-    if fault:
-        raise TrainError(_unusable(uri, fault))
-    if database and database.exists():
-        _follow_the_database(database)
-
-
-def _unusable(uri: str, fault: str) -> str:
-    return (
-        f"MLflow's store {_without_password(uri)} cannot be used: {fault}. See to it that it can, or name "
-        "another in MLFLOW_TRACKING_URI, such as sqlite:///mlflow.db; then give the same command again."
-    )
-
-
-def _without_password(uri: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", uri)
-
-
-def _database(uri: str) -> Path | None:
-    """Return the file of an SQLite store, or None for other stores."""
-    return Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
-
-
-def _fault_of(database: Path) -> str:
-    if not database.parent.is_dir():
-        return f"there is no folder {database.parent}"
-    if not database.exists():
-        return "" if os.access(database.parent, os.W_OK) else f"{database.parent} may not be written"
-    try:
-        with closing(sqlite3.connect(database, timeout=LOCK_S)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.rollback()
-    except sqlite3.Error as error:
-        return str(error)
-    return ""
-
-
-def _fault_of_server(uri: str) -> str:
-    answers: list[str] = []
-
-    def ask() -> None:
-        try:
-            MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
-        except FAULTS as error:
-            answers.append(_first_line(error))
-        else:
-            answers.append("")
-
-    # A thread: name resolution and connecting have time-outs that nobody here can set.
-    asking = threading.Thread(target=ask, daemon=True)
-    asking.start()
-    asking.join(ANSWER_S)
-    return answers[0] if answers else f"it has not answered for {ANSWER_S:g} seconds"
-
-
-def _first_line(error: Exception) -> str:
-    said = _without_password(str(error)).splitlines() or [type(error).__name__]
-    return said[0][:200].rstrip(".")
-
-
-def _artifacts_beside(database: Path) -> Path:
-    return database.absolute().parent / "mlruns"
-
-
-def _follow_the_database(database: Path) -> None:
-    """Correct the absolute paths of artifacts in a database that was moved together with its mlruns folder.
-
-    MLflow stores such paths, and has no command that changes them. Paths are left alone where their folder
-    still exists: then the database was copied, not moved.
-    """
-    here = _artifacts_beside(database)
-    if not here.is_dir():
-        return
-    with closing(sqlite3.connect(database, timeout=LOCK_S)) as connection, connection:
-        tables = {
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        }
-        for table, column in (
-            ("experiments", "artifact_location"),
-            ("runs", "artifact_uri"),
-            ("logged_models", "artifact_location"),
-        ):
-            if table not in tables:
-                continue
-            for (stored,) in connection.execute(f"SELECT DISTINCT {column} FROM {table}").fetchall():
-                old, found, rest = (stored or "").removeprefix("file://").partition("/mlruns/")
-                if not found or Path(old).absolute() == here.parent or (Path(old) / "mlruns").exists():
-                    continue
-                connection.execute(
-                    f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (str(here / rest), stored)
-                )
+LATER_S = 60.0
+"""Seconds until a store that was away is tried again."""
 
 
 class Tracker:
@@ -155,16 +44,17 @@ class Tracker:
     later; or by `python -m train track FOLDER`.
     """
 
-    def __init__(self, uri: str, run_id: str, folder: Path) -> None:
+    def __init__(self, uri: str, run_id: str, folder: Path, *, keep: bool = False) -> None:
         """Go on with a run.
 
         Args:
             uri: MLflow's store, where the run exists.
-            run_id: the run's id there.
+            run_id: the run's id there; empty where the store was away when the run began.
             folder: of the run here, for what waits to be sent.
+            keep: whether everything waits there, and the store is not asked.
         """
-        self.uri, self.run_id = uri, run_id
-        self._folder, self._pending = folder, folder / PENDING
+        self.uri, self.run_id = uri, store.run_id(run_id, folder)
+        self._folder, self._pending, self._keep = folder, folder / PENDING, keep
         self._away_since: float | None = None
         self._warned = False
         self._followed = False
@@ -173,25 +63,26 @@ class Tracker:
     def start(cls, uri: str, folder: Path, parent: str | None = None) -> Self:
         """Start a run, with its environment and code commit; makes the experiment at first use.
 
+        Where the store is away just now, the run is made there with what else waits: until then its id is
+        empty.
+
         Args:
             uri: MLflow's store.
             folder: of the run; its name is the run's.
-            parent: id of the run that it is shown under; None for none.
+            parent: id of the run that it is shown under; None or empty for none.
 
         Raises:
-            TrainError: the store cannot be used.
+            TrainError: the store refuses.
         """
         tags = {"code_commit": code_commit(), "platform": platform.platform()}
         if parent:
             tags[MLFLOW_PARENT_RUN_ID] = parent
+        (folder / store.RUN_ID).unlink(missing_ok=True)  # of an attempt that was killed while it began
+        tracker = cls(uri, "", folder)
         try:
-            client = MlflowClient(tracking_uri=uri)
-            experiment = client.get_experiment_by_name(EXPERIMENT)
-            number = experiment.experiment_id if experiment else _make_experiment(client, uri)
-            run = client.create_run(number, run_name=folder.name, tags=tags)
+            tracker._send("start", folder.name, tags, int(time.time() * 1000))
         except FAULTS as error:
-            raise TrainError(_unusable(uri, _first_line(error))) from error
-        tracker = cls(uri, run.info.run_id, folder)
+            raise TrainError(store.unusable(uri, store.first_line(error))) from error
         tracker.text(environment(), "environment.txt")
         return tracker
 
@@ -233,17 +124,27 @@ class Tracker:
         """Store a saved Keras model, so that `mlflow.keras.load_model` finds it."""
         self._send("model", str(path.absolute()))
 
+    def register(self, folder: Path, passed: bool, target: Path | None) -> None:
+        """Register a bundle in MLflow's model registry, once, and set its aliases.
+
+        Args:
+            folder: of the bundle's files, until they are sent.
+            passed: whether it passed its gate, and so becomes the challenger.
+            target: the folder that is served, if the bundle was put there: it becomes the champion, unless
+                another one is there by the time that the store is told.
+        """
+        now = int(time.time() * 1000)
+        self._send("register", str(folder.absolute()), passed, str(target.absolute()) if target else "", now)
+
     def catch_up(self) -> str:
         """Send what waits; return a sentence that says what came of it."""
         count = len(self._waiting())
         self._away_since = None
         self._send()
-        left = len(self._waiting())
+        left, shown = len(self._waiting()), store.without_password(self.uri)
         if left:
-            return (
-                f"{count - left} of {count} entries were sent to {_without_password(self.uri)}; {left} wait."
-            )
-        return f"{_without_password(self.uri)} has everything; {count} entries waited."
+            return f"{count - left} of {count} entries were sent to {shown}; {left} wait."
+        return f"{shown} has everything; {count} entries waited."
 
     def _waiting(self) -> list[list[Any]]:
         return (
@@ -259,10 +160,10 @@ class Tracker:
         """Send an entry after those that wait, in their order; keep what the store cannot take."""
         entries = [*self._waiting(), *([list(entry)] if entry else [])]
         sent = 0
-        if self._away_since is None or time.monotonic() - self._away_since > LATER_S:
+        if not self._keep and (self._away_since is None or time.monotonic() - self._away_since > LATER_S):
             self._away_since = None
             try:
-                with _quiet():
+                with quiet():
                     self._look()
                     for kind, *values in entries:
                         getattr(self, f"_put_{kind}")(*values)
@@ -279,13 +180,13 @@ class Tracker:
 
     def _look(self) -> None:
         """Look at the file of an SQLite store: MLflow waits for a lock for half a minute and longer."""
-        database = _database(self.uri)
+        database = store.database_of(self.uri)
         if database is None:
             return
-        if fault := _fault_of(database):
+        if fault := store.fault_of(database):
             raise OSError(fault)
         if not self._followed and database.exists():
-            _follow_the_database(database)
+            store.follow_the_database(database)
             self._followed = True
 
     def _warn(self, error: Exception) -> None:
@@ -293,8 +194,9 @@ class Tracker:
             return
         self._warned = True
         print(
-            f"MLflow's store {_without_password(self.uri)} cannot be used just now: {_first_line(error)}. "
-            f"Work goes on. What it misses is kept in {self._pending}, and sent when it answers, or by: "
+            f"MLflow's store {store.without_password(self.uri)} cannot be used just now: "
+            f"{store.first_line(error)}. Work goes on. What it misses is kept in {self._pending}, "
+            "and sent when it answers, or by: "
             f"python -m train track {self._folder}",
             file=sys.stderr,
         )
@@ -302,6 +204,14 @@ class Tracker:
     @property
     def _client(self) -> MlflowClient:
         return MlflowClient(tracking_uri=self.uri)
+
+    def _put_start(self, name: str, tags: dict[str, str], milliseconds: int) -> None:
+        if self.run_id:  # made before, but what came after it in the same call could not be sent
+            return
+        number = store.experiment(self._client, self.uri)
+        made = self._client.create_run(number, start_time=milliseconds, tags=tags, run_name=name)
+        write_durably(self._folder / store.RUN_ID, made.info.run_id.encode())
+        self.run_id = made.info.run_id
 
     def _put_status(self, status: str) -> None:
         if status == "RUNNING":
@@ -331,13 +241,28 @@ class Tracker:
         else:
             print(f"{path} is gone, so MLflow does not get it.", file=sys.stderr)
 
+    def _put_register(self, folder: str, passed: bool, target: str, milliseconds: int) -> None:
+        from train import registry
+
+        if not (Path(folder) / MANIFEST).exists():
+            print(f"{folder} is gone, so MLflow's registry does not get it.", file=sys.stderr)
+            return
+        version = registry.register(self._client, Path(folder), self.run_id, milliseconds)
+        aliases = []
+        if passed and registry.challenge(self._client, version):
+            aliases.append(registry.CHALLENGER)
+        if target and registry.crown(self._client, version, Path(target)):
+            aliases.append(registry.CHAMPION)
+        print(registry.sentence(version, aliases))
+
     def _put_model(self, path: str) -> None:
+        import keras
+        from mlflow.keras import log_model
+
         model: Any = keras.saving.load_model(path)
         photo = np.zeros((1, *model.input_shape[1:]), np.uint8)
         answer = {name: np.asarray(value) for name, value in model(photo).items()}
         packages = [f"{name}=={metadata.version(name)}" for name in ("keras", "tensorflow")]
-        from mlflow.keras import log_model
-
         mlflow.set_tracking_uri(self.uri)
         with mlflow.start_run(run_id=self.run_id):
             log_model(
@@ -345,15 +270,8 @@ class Tracker:
             )
 
 
-def _make_experiment(client: MlflowClient, uri: str) -> str:
-    """Make the experiment; its artifacts lie beside an SQLite database, not in the working directory."""
-    database = _database(uri)
-    location = str(_artifacts_beside(database) / EXPERIMENT) if database else None
-    return client.create_experiment(EXPERIMENT, artifact_location=location)
-
-
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep MLflow from printing tracebacks of what it raises: that is told in one sentence."""
     logger = logging.getLogger("mlflow")
     before = logger.level

@@ -33,7 +33,8 @@ from train.evaluation import metrics, predictions, stress
 from train.models.heads import CatModel
 from train.pipeline import Photos
 from train.run import Run, store_of_moved
-from train.tracking import Tracker, require_store, tracked
+from train.store import require_store
+from train.tracking import Tracker, tracked
 
 SPACE: Mapping[str, Sequence[float]] = {
     "side": (192, 224, 256),
@@ -76,7 +77,7 @@ class Result:
         people: recall at precision 0.99 on people's photos; None where there are none.
         seconds: how long it took, from when it was last begun or gone on with.
         run: name of its folder.
-        mlflow_run: id of its run in MLflow.
+        mlflow_run: id of its run in MLflow; empty where the store was away all the time.
         values: what was searched, by the names of TrainConfig's fields.
     """
 
@@ -213,7 +214,7 @@ def _train(
         stressed, people = recalls(run, cat_model)
         score = stressed if people is None else (stressed + people) / 2
         seconds = time.monotonic() - started
-        result = Result(score, stressed, people, seconds, run.folder.name, run.mlflow_run, values)
+        result = Result(score, stressed, people, seconds, run.folder.name, tracker.run_id, values)
         told = {"score": score, "stressed": stressed, "people": people, "seconds": seconds}
         tracker.metrics({name: value for name, value in told.items() if value is not None})
     write_durably(kept, json.dumps(dataclasses.asdict(result)).encode())

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cat_model.bundle import REFERENCE
 from cat_model.monitoring.traffic import Aggregate
 
-REFERENCE = "reference.json"
 WINDOW = 5
 """The last so many blocks are compared."""
 ALPHA = 1e-3

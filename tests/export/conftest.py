@@ -39,6 +39,6 @@ def run(tmp_path_factory):
         data="0" * 64,
         code_commit="unknown",
         weights="by name",
-        tracking_uri="",
+        tracking_uri=f"sqlite:///{folder / 'mlflow.db'}",
         mlflow_run="",
     )

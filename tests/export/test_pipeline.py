@@ -17,6 +17,7 @@ from export.baseline import Budget
 from export.cascade_fit import Fit
 from export.evaluate import Answers, Plan
 from export.reference import REFERENCE, Reference
+from train.config import TrainError
 from train.evaluation.stress import SLICES
 from train.run import SUMMARY
 
@@ -31,7 +32,7 @@ class Notebook:
     """Stands in for MLflow's tracker and remembers what it is told."""
 
     def __init__(self):
-        self.tags, self.texts = {}, {}
+        self.tags, self.texts, self.files, self.registered = {}, {}, set(), []
 
     def tag(self, name, value):
         self.tags[name] = value
@@ -43,7 +44,12 @@ class Notebook:
         assert all(np.isfinite(value) for value in values.values())
 
     def file(self, path, _):
-        assert (path / "manifest.json").exists()
+        assert path.exists()
+        self.files.add(path.name)
+
+    def register(self, folder, passed, target):
+        assert (folder / "manifest.json").exists()
+        self.registered.append((passed, target))
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +73,7 @@ def place(run, answers, tmp_path, monkeypatch):
     says_nothing = SimpleNamespace(probabilities=lambda pixels, _: np.full(len(pixels), 0.5))
     notebook = Notebook()
     for where, name, stand_in in (
-        (pipeline, "Tracker", lambda *_: notebook),
+        (pipeline, "Tracker", lambda *_, keep: setattr(notebook, "keeps", keep) or notebook),
         (pipeline, "convert", lambda *_: answers.model),
         (pipeline.heads, "load", lambda _: says_nothing),
         (pipeline.evaluate, "plain", lambda *_: answers.plain),
@@ -112,18 +118,28 @@ def test_a_model_that_passes_becomes_the_bundle_with_all_its_files(place):
     assert all(reference.has_seen(record) for record in place.run.manifest("train"))
     assert all(reference.has_in_test(record) for record in place.run.manifest("test"))
     assert place.notebook.tags["gate"] == "passed"
+    assert place.notebook.registered == [(True, place.target)]
+    assert place.notebook.files == {
+        "manifest.json",
+        card.CARD,
+        card.PLOT,
+        REFERENCE,
+    }  # the registry has the model
+    assert not place.notebook.keeps
 
 
-@pytest.mark.parametrize("fault", [MlflowException("no answer"), OSError("disk full")])
+@pytest.mark.parametrize(
+    "fault", [MlflowException("no answer"), OSError("disk full"), TrainError("no example photo")]
+)
 def test_a_model_that_passes_ships_though_mlflow_is_down(place, monkeypatch, capsys, fault):
-    def fail(*_):
+    def fail(*_, **__):
         raise fault
 
     monkeypatch.setattr(pipeline, "Tracker", fail)
     assert export(place) == 0
     assert Bundle.read(place.target).manifest["gate"]["passed"] is True
     assert (
-        f"MLflow could not be told the gate's result, which lies in {place.run.folder}"
+        f"MLflow could not be told all of the gate's result, which lies in {place.run.folder}"
         in capsys.readouterr().err
     )
 
@@ -135,13 +151,31 @@ def test_mlflow_is_told_the_verdict_though_the_bundle_cannot_be_written(place, m
     monkeypatch.setattr(pipeline.bundle, "write", fail)
     assert export(place) == 1
     assert place.notebook.tags["gate"] == "passed"
+    assert place.notebook.registered == [(True, None)]
     assert capsys.readouterr().err == "no room\n"
+
+
+def test_export_asks_for_the_store_first_and_does_without_it_where_that_is_said(place, monkeypatch, capsys):
+    dataclasses.replace(place.run, tracking_uri="sqlite:////nowhere/mlflow.db").write()
+    assert export(place) == 1
+    said = capsys.readouterr().err
+    assert "/nowhere/mlflow.db cannot be used" in said
+    assert "--without-mlflow" in said
+    assert not place.target.exists()
+    with pytest.raises(TrainError, match="nowhere"):
+        pipeline.publish(
+            pipeline.ExportOptions(place.run.folder, place.target, place.rules, None, True, None)
+        )
+    assert export(place, "--without-mlflow") == 0
+    assert place.notebook.keeps
+    assert f"python -m train track {place.run.folder} tells it" in capsys.readouterr().out
 
 
 def test_a_dry_run_measures_and_leaves_the_bundle(place, capsys):
     assert export(place, "--dry-run") == 0
     assert not place.target.exists()
     assert gated(place)["passed"] is True
+    assert place.notebook.registered == [(True, None)]
     assert "as it was" in capsys.readouterr().out
 
 
@@ -152,6 +186,8 @@ def test_a_refused_model_leaves_the_bundle_and_its_verdict(place, tmp_path):
     assert [each["rule"] for each in gated(place)["findings"] if not each["passed"]] == ["champion.p_worse"]
     assert place.notebook.tags["gate"] == "refused"
     assert "REFUSED" in place.notebook.texts["gate.txt"]
+    assert place.notebook.registered == []
+    assert "model.tflite" in place.notebook.files
 
 
 def test_a_reason_forces_a_refused_model_and_is_kept_with_what_failed(place, tmp_path, capsys):
@@ -161,6 +197,7 @@ def test_a_reason_forces_a_refused_model_and_is_kept_with_what_failed(place, tmp
     assert (kept["passed"], kept["forced"]) == (False, "the fair starts today")
     assert [each["rule"] for each in kept["findings"] if not each["passed"]] == ["test.recall"]
     assert place.notebook.tags["gate"] == "forced"
+    assert place.notebook.registered == [(False, place.target)]
     assert "Forced." in capsys.readouterr().out
 
 

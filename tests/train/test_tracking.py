@@ -12,11 +12,16 @@ from contextlib import closing
 import pytest
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
+import train
+from export import __main__ as export_line
 from train import __main__ as train_line
+from train import store as store_of_mlflow
 from train import tracking, tune
 from train.config import TrainError
-from train.tracking import PENDING, Tracker, require_store
+from train.store import RUN_ID, require_store
+from train.tracking import PENDING, Tracker
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +75,7 @@ def test_a_store_that_can_be_written_will_do(store, tmp_path):
 
 
 def test_a_locked_database_is_named_with_what_to_do(store, monkeypatch):
-    monkeypatch.setattr(tracking, "LOCK_S", 0.1)
+    monkeypatch.setattr(store_of_mlflow, "LOCK_S", 0.1)
     path = store.removeprefix("sqlite:///")
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN EXCLUSIVE")
@@ -96,7 +101,7 @@ def test_a_store_that_is_not_there_is_named_without_its_password(uri, fault):
 
 
 def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(tracking, "ANSWER_S", 0.5)
+    monkeypatch.setattr(store_of_mlflow, "ANSWER_S", 0.5)
     with (
         socket.create_server(("127.0.0.1", 0)) as mute,
         pytest.raises(TrainError, match=r"it has not answered for 0\.5 seconds"),
@@ -105,10 +110,37 @@ def test_a_server_that_does_not_answer_is_not_waited_for(monkeypatch):
 
 
 @pytest.mark.parametrize("command", ["run", "tune"])
-def test_commands_look_at_the_store_before_any_work(command, tmp_path, monkeypatch, capsys):
+def test_commands_look_at_the_store_before_tensorflow_is_imported(command, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////nowhere/mlflow.db")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "train.pipeline", None)  # whoever imports it fails
+    monkeypatch.setitem(sys.modules, "train.tune", None)
+    monkeypatch.delattr(train, command, raising=False)
+    monkeypatch.delattr(train, "pipeline", raising=False)
     assert train_line.main([command, "--photos", str(tmp_path / "none")]) == 1
+    said = capsys.readouterr().err
+    assert "MLflow's store sqlite:////nowhere/mlflow.db cannot be used" in said
+    assert said.count("\n") == 1
+
+
+def test_what_the_commands_ask_the_store_with_needs_no_tensorflow():
+    program = "import sys, train.__main__, export.__main__, train.run, train.store; print(*sys.modules)"
+    said = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert {"train.store", "export.__main__"} <= set(said.split())
+    assert not {"tensorflow", "keras", "mlflow"} & set(said.split())
+
+
+@pytest.mark.parametrize("command", ["refresh", "export"])
+def test_what_goes_on_with_a_run_looks_at_its_store_before_any_work(command, tmp_path, monkeypatch, capsys):
+    (tmp_path / "summary.json").write_text("{}")
+    told = dict.fromkeys(("photos", "wild", "people", "boxes", "cache"))
+    told |= {"config": {}, "command": "", "data": "", "code_commit": "", "weights": "", "mlflow_run": "1"}
+    (tmp_path / "run.json").write_text(json.dumps(told | {"tracking_uri": "sqlite:////nowhere/mlflow.db"}))
+    for module in ("train.feedback.refresh", "export.pipeline"):
+        monkeypatch.setitem(sys.modules, module, None)
+    run = ["--run", str(tmp_path)]
+    refresh = ["refresh", *run, "--feedback", str(tmp_path)]
+    assert (export_line.main(run) if command == "export" else train_line.main(refresh)) == 1
     said = capsys.readouterr().err
     assert "MLflow's store sqlite:////nowhere/mlflow.db cannot be used" in said
     assert said.count("\n") == 1
@@ -192,7 +224,7 @@ def test_a_store_that_is_locked_during_a_run_gets_one_sentence_and_no_traceback(
     tracker, monkeypatch, capfd, sees_it
 ):
     """Locked before MLflow is asked, or only while it is: MLflow then logs tracebacks of its own."""
-    monkeypatch.setattr(tracking, "LOCK_S", 0.1)
+    monkeypatch.setattr(store_of_mlflow, "LOCK_S", 0.1)
     fault = sqlite3.OperationalError("database is locked")
     if not sees_it:
 
@@ -224,3 +256,38 @@ def test_a_moved_search_finds_its_store_beside_it(tmp_path):
     (tmp_path / "after" / "runs" / "tune-1" / tune.SEARCH).write_text(json.dumps(noted))
     found = tune.tracker_of(tmp_path / "after" / "runs" / "tune-1")
     assert found.uri == f"sqlite:///{tmp_path / 'after' / 'mlflow.db'}"
+
+
+def test_a_run_that_begins_while_the_store_is_away_is_made_there_later(store, tmp_path, away, capsys):
+    search = Tracker.start(store, tmp_path / "search")
+    away(MlflowException("no answer"))
+    tracker = Tracker.start(store, tmp_path / "trial", search.run_id)
+    tracker.params({"side": 256})
+    assert tracker.run_id == ""
+    assert capsys.readouterr().err.count("Work goes on") == 1
+    away(None)
+    later = Tracker(store, "", tmp_path / "trial")  # as another process goes on with it
+    later.end("FINISHED")
+    found = run_of(later)
+    assert found.info.run_name == "trial"
+    assert found.data.params == {"side": "256"}
+    assert found.data.tags["mlflow.parentRunId"] == search.run_id
+    assert "environment.txt" in names_of(later)
+    assert (tmp_path / "trial" / RUN_ID).read_text() == later.run_id
+    assert Tracker(store, "", tmp_path / "trial").run_id == later.run_id
+
+
+def test_a_run_that_the_store_refuses_does_not_begin(store, tmp_path, away):
+    away(MlflowException("no such thing", error_code=INVALID_PARAMETER_VALUE))
+    with pytest.raises(TrainError, match="no such thing"):
+        Tracker.start(store, tmp_path / "run")
+
+
+def test_a_tracker_that_keeps_everything_asks_nothing(tracker, tmp_path, away, capsys):
+    away(AssertionError("asked"))
+    keeps = Tracker(tracker.uri, tracker.run_id, tmp_path / "run", keep=True)
+    keeps.tag("gate", "passed")
+    assert capsys.readouterr().err == ""
+    away(None)
+    tracker.catch_up()
+    assert run_of(tracker).data.tags["gate"] == "passed"

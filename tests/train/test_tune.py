@@ -5,11 +5,13 @@ import shutil
 
 import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
 
 from tests import generated_photos
 from train import __main__ as train_line
 from train import pipeline, tune
 from train.config import QUICK, DataOptions, Paths, TrainConfig, TrainError, TrainOptions, read_config
+from train.tracking import Tracker
 
 FIXED = {"side": 32, "epochs": 1, "views": 64, "batch": 32, "augmentation": 0.25}
 BASE = TrainConfig(backbone="tiny", **FIXED)
@@ -149,6 +151,28 @@ def test_a_trial_that_breaks_is_left_out_and_the_next_one_goes_on(search, learne
     told = json.loads(search(trials=2).read_text())
     assert len(told["trials"]) == 1
     assert "no memory" in capsys.readouterr().err
+
+
+def test_a_trial_that_begins_while_the_store_is_away_is_trained_and_told_later(
+    search, learned, photos, monkeypatch
+):
+    begun = []
+    put = Tracker._put_start
+
+    def put_start(tracker, name, *more):
+        begun.append(name)
+        if len(begun) == 2:  # the first is the search's own
+            raise MlflowException("no answer")
+        put(tracker, name, *more)
+
+    monkeypatch.setattr(Tracker, "_put_start", put_start)
+    told = json.loads(search(trials=1).read_text())
+    assert len(learned[0]) == len(told["trials"]) == 1
+    assert begun[1:] == [told["trials"][0]["run"]] * 2
+    trial = mlflow.MlflowClient(f"sqlite:///{photos / 'mlflow.db'}").get_run(told["trials"][0]["mlflow_run"])
+    assert trial.info.status == "FINISHED"
+    assert trial.data.metrics["score"] == told["trials"][0]["score"]
+    assert "mlflow.parentRunId" in trial.data.tags
 
 
 def test_damaged_notes_are_named_and_without_them_no_finished_trial_is_repeated(search, learned):

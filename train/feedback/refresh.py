@@ -35,7 +35,8 @@ from train.feedback import dataset, report
 from train.fit.calibration import calibrate, platt
 from train.models import heads
 from train.run import MODEL, RUN, SUMMARY, Run
-from train.tracking import Tracker, code_commit, require_store, tracked
+from train.store import require_store
+from train.tracking import Tracker, code_commit, tracked
 
 EMBEDDERS, REFRESH = "embedders.json", "refresh.json"
 ENOUGH = 50

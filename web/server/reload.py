@@ -8,6 +8,7 @@ import numpy as np
 
 from cat_model import Bundle, Explanation, Predictor, Verdict
 from cat_model.bundle import MANIFEST, MODEL
+from cat_model.origin.follow import EVERY_S, Follower
 from cat_model.photo import Photo
 from cat_model.predictor import EXPLAIN_BUDGET
 from web.server.periodic import regularly
@@ -22,22 +23,26 @@ class ReloadingPredictor:
     change.
     """
 
-    def __init__(self, load: Callable[[], Predictor], folder: Path) -> None:
+    def __init__(self, load: Callable[[], Predictor], folder: Path, follower: Follower | None = None) -> None:
         """Load the bundle.
 
         Args:
             load: reads, verifies and tries the bundle that now lies in the folder.
             folder: of the bundle.
+            follower: keeps the folder as its origin is, while this one watches; None where it has none.
 
         Raises:
             BundleError: it cannot be served.
         """
         self._load = load
         self._folder = folder
+        self._follower = follower
+        if follower:
+            follower.bring()
         self._seen = _state(folder)
         self._predictor = load()
         self._problem: str | None = None
-        self._stop: Callable[[], None] = lambda: None
+        self._stops: list[Callable[[], None]] = []
         self.room = threading.BoundedSemaphore(self._predictor.workers)
         """Held while a visitor's photo is in memory: so many at a time as there are interpreters."""
 
@@ -48,8 +53,8 @@ class ReloadingPredictor:
 
     @property
     def problem(self) -> str | None:
-        """Why the bundle that now lies in the folder is not the one that answers; None if it is."""
-        return self._problem
+        """Why the newest bundle, here or at its origin, is not the one that answers; None if it is."""
+        return self._problem or (self._follower.problem if self._follower else None)
 
     @property
     def bundle(self) -> Bundle:
@@ -97,12 +102,15 @@ class ReloadingPredictor:
         return True
 
     def watch(self, every_s: float = CHECK_EVERY_S) -> None:
-        """Check every few seconds, in a thread of its own, until `stop`."""
-        self._stop = regularly(self.check, every_s, "bundle")
+        """Check every few seconds, and the origin less often, in threads of their own, until `stop`."""
+        self._stops.append(regularly(self.check, every_s, "bundle"))
+        if self._follower:
+            self._stops.append(regularly(self._follower.refresh, EVERY_S, "origin"))
 
     def stop(self) -> None:
         """Check no more."""
-        self._stop()
+        while self._stops:
+            self._stops.pop()()
 
 
 def _state(folder: Path) -> tuple[tuple[int, ...] | None, ...]:

@@ -12,6 +12,7 @@ from PIL import Image
 from cat_model import Bundle, Predictor
 from cat_model.feedback.delivery import open_outbox
 from cat_model.monitoring.traffic import Traffic
+from cat_model.origin.follow import follower
 from cat_model.photo import Limits
 from web import text
 from web.gradio_compat import EventQueue, LightBlocks, called_after, called_by, functions
@@ -41,6 +42,7 @@ def create_app(settings: ServerSettings) -> Site:
 
     Raises:
         BundleError: the model is missing, damaged or cannot be served.
+        SettingsError: a package is missing that the model's origin needs.
     """
     metrics = Metrics()
     traffic: list[Traffic] = []
@@ -50,7 +52,7 @@ def create_app(settings: ServerSettings) -> Site:
         traffic[:] = [counts]
         return predictor
 
-    predictor = ReloadingPredictor(load, settings.model.bundle)
+    predictor = ReloadingPredictor(load, settings.model.bundle, follower(settings.model))
     outbox, delivery = open_outbox(settings.model)
     stored = delivery.status.destination
     lasts = bool(stored) or not settings.on_space
