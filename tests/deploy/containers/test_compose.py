@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from gradio_client import Client, handle_file
 
+from cat_model.settings import SHIPPED_BUNDLE
 from tests import containers
 
 HERE = Path(__file__).parent
@@ -23,7 +24,8 @@ CHELSEA = ROOT / "examples" / "chelsea.jpg"
 KEY = "a-key"
 PROJECT = "cat-compose-test"
 PROMETHEUS = "localhost/are-you-a-cat-prometheus:test"
-SERVICES = ("store", "bucket", "mlflow", "prometheus", "page")
+BESIDE = ("store", "bucket", "mlflow", "prometheus")
+CHAMPION = "models:/are-you-a-cat@champion"
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana" / "dashboard.json").read_text("utf-8"))
 EXPRESSIONS = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
 
@@ -72,16 +74,34 @@ def addresses(compose, full):
         str(HERE),
     )
     try:
-        run("up", "--detach", "--no-build", *SERVICES, TEST_IMAGE=full)
+        run("up", "--detach", "--no-build", *BESIDE, TEST_IMAGE=full)
         yield {name.split("_")[0]: f"http://127.0.0.1:{port}" for name, port in ports.items()}
     finally:
         run("down", "--volumes", "--timeout=20", TEST_IMAGE=full)
 
 
 @pytest.fixture(scope="module")
-def page(addresses):
+def bundle(addresses, tmp_path_factory) -> Path:
+    """The shipped bundle where it may be changed, registered as champion."""
+    folder = tmp_path_factory.mktemp("bundle") / "bundle"
+    shutil.copytree(SHIPPED_BUNDLE, folder)
+    containers.answered(f"{addresses['MLFLOW']}/health")
+    export("register", folder, addresses)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(compose, addresses, bundle, full) -> str:
+    """The address of a page whose model comes from the registry."""
+    run, _ = compose
+    run("up", "--detach", "--no-build", "page", TEST_IMAGE=full, CAT_BUNDLE=CHAMPION)
     containers.answered(f"{addresses['CAT']}/health")
     return addresses["CAT"]
+
+
+def export(command: str, bundle: Path, addresses: dict[str, str]) -> None:
+    words = [sys.executable, "-m", "export", command, "--bundle", str(bundle)]
+    containers.run(words, {"MLFLOW_TRACKING_URI": addresses["MLFLOW"]})
 
 
 def health(page: str) -> dict:
@@ -111,11 +131,16 @@ def test_feedback_arrives_in_the_store(page):
     assert feedback["destination"] == "S3 bucket feedback"
 
 
-def test_the_registry_of_models_can_be_asked_by_the_page(addresses, page):
-    assert containers.answered(f"{addresses['MLFLOW']}/health") == b"OK"
-    inside = "import urllib.request as r; print(r.urlopen('http://mlflow:5000/health').read().decode())"
-    name = containers.podman("ps", "--filter", f"name={PROJECT}.page", "--format", "{{.Names}}")
-    assert containers.podman("exec", name, "python", "-c", inside) == "OK"
+def test_the_page_follows_the_registry_and_a_rollback(addresses, page, bundle):
+    first = health(page)["model"]
+    shutil.copytree(bundle, bundle.with_name("bundle.previous"))
+    manifest = json.loads((bundle / "manifest.json").read_text("utf-8"))
+    (bundle / "manifest.json").write_text(json.dumps({**manifest, "version": "second"}))
+    export("register", bundle, addresses)
+    until(lambda: health(page)["model"] == "second")
+    assert asked(page, CHELSEA.read_bytes())["model_version"] == "second"
+    export("rollback", bundle, addresses)
+    until(lambda: health(page)["model"] == first)
 
 
 def test_every_panel_of_the_dashboard_has_data(addresses, page):
