@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import textwrap
 from pathlib import Path
 
 import httpx
@@ -24,6 +25,9 @@ MANIFEST = yaml.safe_load((ROOT / "deploy" / "kserve.yaml").read_text("utf-8"))
 PREDICTOR = MANIFEST["spec"]["predictor"]
 (CONTAINER,) = PREDICTOR["containers"]
 SETTINGS = {each["name"]: each["value"] for each in CONTAINER["env"]}
+ADDED = re.findall(
+    r"^ +- name: [A-Z_]+\n +value.+$", (ROOT / "docs" / "kserve.md").read_text("utf-8"), re.MULTILINE
+)
 DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text("utf-8")
 
 
@@ -60,6 +64,17 @@ def changed(path, key, value):
 def test_it_is_an_inference_service_as_kserve_describes_it(validator):
     assert (MANIFEST["apiVersion"], MANIFEST["kind"]) == ("serving.kserve.io/v1beta1", "InferenceService")
     assert wrong(validator, MANIFEST) == []
+
+
+@pytest.mark.parametrize("setting", ADDED)
+def test_the_settings_that_the_docs_add_are_known_to_kserve(validator, setting):
+    manifest = copy.deepcopy(MANIFEST)
+    manifest["spec"]["predictor"]["containers"][0]["env"] += yaml.safe_load(textwrap.dedent(setting))
+    assert wrong(validator, manifest) == []
+
+
+def test_the_docs_add_two_settings():
+    assert [re.search("[A-Z][A-Z_0-9]+", each)[0] for each in ADDED] == ["STORAGE_URI", "CAT_API_KEY"]
 
 
 @pytest.mark.parametrize("path", list(places(MANIFEST)), ids=lambda path: "-".join(map(str, path)) or "top")
