@@ -136,7 +136,7 @@ def test_many_photos_are_scored(scoring, tmp_path):
     rows = [
         row for file in (tmp_path / "out").rglob("*.parquet") for row in parquet.read_table(file).to_pylist()
     ]
-    assert {row["key"]: row["is_cat"] for row in rows}["chelsea.jpg"] is True
+    assert {row["key"]: row["label"] for row in rows}["chelsea.jpg"] == "cat"
     assert len(rows) == len(list(CHELSEA.parent.glob("*.jpg")))
 
 
