@@ -16,8 +16,6 @@ from collections.abc import Iterable
 from importlib.metadata import version
 from typing import Any
 
-from kubernetes import client
-
 KEPT = {
     "kserve.models": (
         "V1beta1InferenceService",
@@ -77,11 +75,10 @@ def schema() -> dict[str, Any]:
 
 
 def _class(package: str, name: str) -> Any:
-    if package == "kubernetes.client":
-        return getattr(client, name)
-    # Some of KServe's classes are in no __init__; the modules are named as the classes.
-    module = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-    return getattr(importlib.import_module(f"{package}.{module}"), name)
+    if package == "kserve.models":
+        # Some of its classes are in no __init__; the modules are named as the classes.
+        package += "." + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    return getattr(importlib.import_module(package), name)
 
 
 def _object(described: Any, kept: set[str]) -> dict[str, Any]:

@@ -74,7 +74,7 @@ def test_the_settings_that_the_docs_add_are_known_to_kserve(validator, setting):
 
 
 def test_the_docs_add_two_settings():
-    assert [re.search("[A-Z][A-Z_0-9]+", each)[0] for each in ADDED] == ["STORAGE_URI", "CAT_API_KEY"]
+    assert [re.findall(r"name: (\w+)", each)[0] for each in ADDED] == ["STORAGE_URI", "CAT_API_KEY"]
 
 
 @pytest.mark.parametrize("path", list(places(MANIFEST)), ids=lambda path: "-".join(map(str, path)) or "top")
@@ -120,11 +120,12 @@ def test_kserve_fetches_one_version_of_the_model_and_the_page_reads_it_there():
 
 def test_ports_and_writable_folders_are_those_of_the_image():
     (port,) = CONTAINER["ports"]
-    assert str(port["containerPort"]) in re.search(r"^EXPOSE (.+)$", DOCKERFILE, re.MULTILINE)[1].split()
+    (exposed,) = re.findall(r"^EXPOSE (.+)$", DOCKERFILE, re.MULTILINE)
+    assert str(port["containerPort"]) in exposed.split()
     assert "CAT_PORT" not in SETTINGS and "args" not in CONTAINER
     probes = [CONTAINER["readinessProbe"], CONTAINER["livenessProbe"]]
     assert {probe["httpGet"]["port"] for probe in probes} == {port["containerPort"]}
-    feedback = re.search(r"CAT_FEEDBACK_DIR=(\S+)", DOCKERFILE)[1]
+    (feedback,) = re.findall(r"CAT_FEEDBACK_DIR=(\S+)", DOCKERFILE)
     assert {each["mountPath"] for each in CONTAINER["volumeMounts"]} == {"/tmp", feedback}
     assert {each["name"] for each in CONTAINER["volumeMounts"]} == {
         each["name"] for each in PREDICTOR["volumes"]
