@@ -20,7 +20,7 @@ def ran(monkeypatch) -> list[list[str]]:
 def test_the_tests_of_the_image_run_alone_and_need_no_browser(ran):
     command.main(["--containers"])
     command.main(["--containers", "-k", "small"])
-    image = ["pytest", "--ignore=tests/app", "--containers", "tests/deploy/containers"]
+    image = ["pytest", "--containers", "tests/deploy/containers"]
     assert ran == [image, [*image, "-k", "small"]]
 
 

@@ -159,7 +159,7 @@ def test_the_package_and_all_its_extras_are_what_the_app_needs():
     assert extras.pop("desktop")  # a window needs more than the page, which works without one
     asked = [*project["dependencies"], *(line for lines in extras.values() for line in lines)]
     names = {Requirement(line).name for line in asked} - {project["name"]}
-    assert names == wanted("requirements") | {"httpx"}  # which Gradio brings
+    assert names == wanted("requirements")
     gradio = next(line for line in asked if line.startswith("gradio"))
     _, header, _ = (ROOT / "README.md").read_text("utf-8").split("---\n", 2)
     assert Requirement(gradio).specifier.contains(re.search(r"sdk_version: (\S+)", header)[1])

@@ -187,7 +187,7 @@ def test_a_worker_that_is_killed_costs_nothing(photos, tmp_path, capsys):
     assert "its process has ended (signal SIGKILL; SIGKILL often means that memory was short)" in said
     assert run(photos, whole, "--shard-size=4") == 0
     assert files(out) == files(whole)
-    assert len(keys(out)) == len(set(keys(out))) == 65
+    assert len(keys(out)) == len(set(keys(out))) == 45
 
 
 def workers_of(pid):
