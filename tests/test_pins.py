@@ -127,7 +127,8 @@ def test_what_cannot_be_renewed_changes_nothing(project, trouble, capfd):
 def test_the_app_needs_no_more_than_a_handful_of_packages():
     assert wanted("requirements") == {
         "ai-edge-litert", "backports-strenum", "boto3", "cryptography", "filelock", "gradio", "httpx",
-        "huggingface_hub", "numba", "numpy", "orjson", "pi-heif", "pillow", "prometheus-client", "shap", "tqdm",
+        "huggingface_hub", "numba", "numpy", "orjson", "pi-heif", "pillow", "prometheus-client", "shap",
+        "tqdm",
     }  # fmt: skip
 
 
