@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import httpx
 import pytest
 from PIL import Image, ImageOps
 from playwright.sync_api import expect
@@ -65,6 +66,11 @@ def sent(page):
 
 def headline(page, panel):
     return page.locator(f"{panel} .headline").inner_text()
+
+
+def model_of(server):
+    """The model that a server answers with."""
+    return httpx.get(f"{server.address}/health").json()["model"]
 
 
 def percent(said):
@@ -235,12 +241,11 @@ def test_a_bundle_swapped_on_the_server_answers_the_next_photo(ready, tmp_path, 
         page.locator(THOROUGH).uncheck()
         show(page, photo)
         expect(page.locator(HERE)).to_contain_text(before)
-        model = page.request.get(f"{own.address}/health").json()["model"]
+        model = model_of(own)
         shutil.rmtree(folder)
         shutil.copytree(OLD, folder)
-        page.wait_for_function(
-            "async model => (await (await fetch('health')).json()).model != model", arg=model
-        )
+        while model_of(own) == model:
+            page.wait_for_timeout(100)
         show(page, photo)
         expect(page.locator(HERE)).to_contain_text(after)
 

