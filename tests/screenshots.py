@@ -3,7 +3,7 @@
 Writes page-light.png, of a desktop's width, and page-dark.png, of a phone's.
 """
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -41,4 +41,6 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(prog="python -m tests.screenshots", description="Pictures of the page.")
+    parser.add_argument("out", metavar="OUT", type=Path, help="folder for the pictures")
+    main(parser.parse_args().out)
