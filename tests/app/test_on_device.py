@@ -22,6 +22,13 @@ from web.engine import Engine
 HERE, SERVER = "#device .verdict", "#answer .verdict"
 SAVES_DATA = "Object.defineProperty(navigator, 'connection', { value: { saveData: true } });"
 THOROUGH = "#thorough input"
+HELD = """
+    // Keeps what the engine's worker says back until window.release() is called.
+    const released = new Promise(resolve => { window.release = resolve; });
+    window.Worker = class extends Worker {
+        set onmessage(heard) { super.onmessage = event => released.then(() => heard(event)); }
+    };
+"""
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +73,18 @@ def sent(page):
 
 def headline(page, panel):
     return page.locator(f"{panel} .headline").inner_text()
+
+
+def test_who_has_switched_it_off_while_it_was_loaded_keeps_it_off(built, visit, examples):
+    page = visit(device=True, script=HELD)
+    box = page.locator("#device-on:enabled")
+    box.check()
+    box.uncheck()
+    page.evaluate("release()")
+    page.wait_for_timeout(2_000)  # for what must not come
+    expect(box).not_to_be_checked()
+    show(page, examples / "chelsea.jpg")
+    page.locator(f"{SERVER}.cat").wait_for()
 
 
 def model_of(server):

@@ -10,6 +10,7 @@
 
     // The engine is loaded when it is first needed; one that cannot be run leaves all to the server.
     let loading = null, loaded = false;
+    let chosen = false; // whether the visitor has used the switch, which then stays as it is
     const load = () => loading ??= (async () => {
         try {
             const { Looks } = await import(file("looks.js"));
@@ -141,7 +142,10 @@
         if (target.closest?.("#device-photo .remove, #examples button")) clear();
     });
     document.addEventListener("input", ({ target }) => {
-        if (target.id == "device-on") where();
+        if (target.id == "device-on") {
+            chosen = true;
+            where();
+        }
         if (target.closest?.("#thorough") && shown) answer(shown.file);
     });
     const where = () => {
@@ -157,7 +161,7 @@
         box().disabled = false;
         if (navigator.connection?.saveData) return;
         await load().catch(() => {});
-        if (!loaded) return;
+        if (!loaded || chosen) return;
         box().checked = true;
         where();
     };
