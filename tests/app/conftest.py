@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from tests.bad_photos import bad_photos
+from web.engine import Engine
 
 ROOT = Path(__file__).parents[2]
 QUIET = (
@@ -148,6 +149,21 @@ def camera_arguments(film: Path) -> tuple[str, ...]:
         "--use-fake-device-for-media-stream",
         f"--use-file-for-fake-video-capture={film}",
     )
+
+
+@pytest.fixture(scope="module")
+def camera(playwright, chromium, examples, tmp_path_factory):
+    """A browser whose camera shows the cat."""
+    film = film_of(examples / "chelsea.jpg", tmp_path_factory.mktemp("camera") / "cat.mjpeg")
+    launched = playwright.chromium.launch(executable_path=chromium, args=camera_arguments(film))
+    yield launched
+    launched.close()
+
+
+@pytest.fixture(scope="session")
+def built() -> Engine:
+    """The engine for browsers; the test is skipped where it was not built."""
+    return Engine.find() or pytest.skip("The engine for browsers is not built: run `python -m web.build`.")
 
 
 @pytest.fixture

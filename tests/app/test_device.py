@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from cat_model.settings import SHIPPED_BUNDLE
-from tests.app.conftest import QUIET, WITHOUT_ENGINE, camera_arguments, film_of, running
+from tests.app.conftest import QUIET, WITHOUT_ENGINE, running
 from web import text
 from web.engine import Engine
 from web.settings import ServerSettings
@@ -46,20 +46,6 @@ THROWS = """
 for (const name of ["localStorage", "sessionStorage", "caches", "indexedDB"])
     Object.defineProperty(window, name, { get() { throw new DOMException("", "SecurityError"); } });
 """
-
-
-@pytest.fixture(scope="module")
-def built():
-    return Engine.find() or pytest.skip("The engine for browsers is not built: run `python -m web.build`.")
-
-
-@pytest.fixture(scope="module")
-def camera(playwright, chromium, examples, tmp_path_factory):
-    """A browser whose camera shows the cat."""
-    film = film_of(examples / "chelsea.jpg", tmp_path_factory.mktemp("camera") / "cat.mjpeg")
-    launched = playwright.chromium.launch(executable_path=chromium, args=camera_arguments(film))
-    yield launched
-    launched.close()
 
 
 class Live:

@@ -16,7 +16,7 @@ from benchmarks import browser as bench
 from cat_model import bundle
 from cat_model.settings import SHIPPED_BUNDLE
 from tests.web.test_browser import OLD
-from web.build import BUILT, ENGINE
+from web.build import BUILT
 
 ROOT = Path(__file__).parents[2]
 PHOTOS = 500
@@ -31,12 +31,6 @@ def folder_served(folder):
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
-
-
-@pytest.fixture(scope="module")
-def built():
-    if not (BUILT / ENGINE).exists():
-        pytest.skip("The engine for browsers is not built: run `python -m web.build`.")
 
 
 @pytest.fixture

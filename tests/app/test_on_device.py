@@ -17,7 +17,6 @@ from tests.app.test_page import PHONE
 from tests.app.visiting import CAT, OTHER, example, show
 from tests.web.test_browser import OLD
 from web import text
-from web.engine import Engine
 
 HERE, SERVER = "#device .verdict", "#answer .verdict"
 SAVES_DATA = "Object.defineProperty(navigator, 'connection', { value: { saveData: true } });"
@@ -29,11 +28,6 @@ HELD = """
         set onmessage(heard) { super.onmessage = event => released.then(() => heard(event)); }
     };
 """
-
-
-@pytest.fixture(scope="module")
-def built():
-    return Engine.find() or pytest.skip("The engine for browsers is not built: run `python -m web.build`.")
 
 
 def watched(page):

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from gradio_client import Client, handle_file
 
-from tests.app.conftest import ROOT, WITHOUT_ENGINE, camera_arguments, film_of, free_port, running
+from tests.app.conftest import ROOT, WITHOUT_ENGINE, free_port, running
 from tests.app.visiting import CAT, example, show
 
 WAYS = [
@@ -111,15 +111,6 @@ def page(tmp_path_factory):
     settings = {"CAT_ROOT_PATH": "/cats", "CAT_TRUSTED_PROXIES": "127.0.0.1"}
     with running(tmp_path_factory.mktemp("page"), **settings) as started:
         yield started
-
-
-@pytest.fixture(scope="module")
-def camera(playwright, chromium, examples, tmp_path_factory):
-    """A browser whose camera shows a cat."""
-    film = film_of(examples / "chelsea.jpg", tmp_path_factory.mktemp("camera") / "camera.mjpeg")
-    browser = playwright.chromium.launch(executable_path=chromium, args=camera_arguments(film))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture(params=WAYS, ids=" ".join)

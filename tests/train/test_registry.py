@@ -50,14 +50,6 @@ def versions(folder, count):
         yield made
 
 
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory):
-    """A folder with an empty store: making one takes seconds."""
-    folder = tmp_path_factory.mktemp("store")
-    MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
-    return folder
-
-
 @pytest.fixture
 def place(fresh, tmp_path, monkeypatch):
     """A project with a store, a run and a bundle that is served; the commands use its store."""

@@ -1,14 +1,8 @@
 """MLflow's own server: what export registers there is what a page takes from there, and a rollback is too."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
-import httpx
 import pytest
 
 from cat_model import bundle
@@ -16,36 +10,17 @@ from cat_model.bundle import MANIFEST, MODEL, Bundle
 from cat_model.origin.follow import follower
 from cat_model.settings import SHIPPED_BUNDLE, Settings
 from export import __main__ as export_line
-from tests.app.conftest import free_port
+from tests.train.conftest import mlflow_server
 from train.tracking import Tracker
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):
-    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    log = folder / "log.txt"
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            command, cwd=folder, stdout=output, stderr=output, start_new_session=True
-        )  # fmt: skip
-    try:
-        while not answers(f"http://127.0.0.1:{port}/health"):
-            assert server.poll() is None, log.read_text()
-            time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(60)
-
-
-def answers(url):
-    try:
-        return httpx.get(url, timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
+    folder = tmp_path_factory.mktemp("mlflow")
+    store, artifacts = f"sqlite:///{folder / 'mlflow.db'}", str(folder / "artifacts")
+    options = ("--workers", "1", "--backend-store-uri", store, "--artifacts-destination", artifacts)
+    with mlflow_server(folder, "/health", "server", *options) as served:
+        yield served
 
 
 def test_what_is_registered_is_followed_and_so_is_a_rollback(address, tmp_path, monkeypatch):

@@ -4,10 +4,7 @@ import base64
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -15,7 +12,7 @@ import pytest
 
 from cat_model.settings import SHIPPED_BUNDLE
 from export import __main__ as export_line
-from tests.app.conftest import free_port
+from tests.train.conftest import mlflow_server
 
 CHELSEA = Path(__file__).parents[2] / "examples" / "chelsea.jpg"
 
@@ -36,7 +33,6 @@ def kept(folder):
 @pytest.fixture(scope="module")
 def address(folder):
     """MLflow's own server of the champion."""
-    port = free_port()
     store = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
     shutil.copytree(SHIPPED_BUNDLE, folder / "bundle")
     with pytest.MonkeyPatch.context() as patch:
@@ -44,28 +40,9 @@ def address(folder):
         assert export_line.main(["register", "--bundle", str(folder / "bundle")]) == 0
         commands = Path(sys.executable).parent  # MLflow starts uvicorn by its name
         patch.setenv("PATH", f"{commands}{os.pathsep}{os.environ['PATH']}")
-        command = "models serve -m models:/are-you-a-cat@champion --env-manager local --host 127.0.0.1"
-        log = folder / "log.txt"
-        with log.open("wb") as output:
-            serving = subprocess.Popen(
-                [sys.executable, "-m", "mlflow", *command.split(), "--port", str(port)],
-                cwd=folder, stdout=output, stderr=output, start_new_session=True,
-            )  # fmt: skip
-        try:
-            while not answers(f"http://127.0.0.1:{port}/ping"):
-                assert serving.poll() is None, log.read_text()
-                time.sleep(0.2)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            os.killpg(serving.pid, signal.SIGTERM)
-            serving.wait(30)
-
-
-def answers(url):
-    try:
-        return httpx.get(url, timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
+        words = ("models", "serve", "-m", "models:/are-you-a-cat@champion", "--env-manager", "local")
+        with mlflow_server(folder, "/ping", *words) as served:
+            yield served
 
 
 def ask(address, images, **more):

@@ -24,14 +24,6 @@ from train.store import RUN_ID, require_store
 from train.tracking import PENDING, Tracker
 
 
-@pytest.fixture(scope="module")
-def fresh(tmp_path_factory):
-    """A folder with an empty store: making one takes seconds."""
-    folder = tmp_path_factory.mktemp("store")
-    MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").search_experiments()
-    return folder
-
-
 @pytest.fixture
 def store(fresh, tmp_path):
     shutil.copytree(fresh, tmp_path / "project")
