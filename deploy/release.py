@@ -4,6 +4,7 @@ Checks version, changelog, bundle and Git, runs all tests, and writes into `dist
 distribution, the bundle with its signature, a software bill of materials (CycloneDX), the image where there
 are a Dockerfile and podman, and the SHA-256 of each. The folder is whole or not there. Nothing leaves this
 machine without `--push`: that pushes what is named, the image and the model, and last the tag `vVERSION`.
+The image is that of `make image`, labelled with version and commit.
 """
 
 import argparse
@@ -28,6 +29,7 @@ ROOT = Path(__file__).parents[1]
 NAME = "are-you-a-cat"
 BUNDLE, CHANGELOG, DOCKERFILE = "cat_model/bundle", "CHANGELOG.md", "deploy/Dockerfile"
 SUMS = "SHA256SUMS"
+IMAGE_TOOLS = ("podman", "make")
 VERSION = re.compile(r'^__version__ = "(\d+\.\d+\.\d+)"$', re.MULTILINE)
 SECTION = re.compile(r"^## \[([^\]]+)\](.*)$", re.MULTILINE)
 DATED = re.compile(r" - \d{4}-\d\d-\d\d")
@@ -92,7 +94,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT, python: str 
         print(f"{release.tag}: version, changelog, bundle and Git fit together.", flush=True)
         release.run(python, "-m", "tests", what="The tests")
         print("The tests passed.", flush=True)
-        build(release, out, given.key)
+        build(release, out, given.key, given.image_options)
         print("\n".join(_listed(out)))
         if given.push:
             for said in push(release, out, given.image, given.model):
@@ -112,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deploy.release", description="Make a release.")
     parser.add_argument("--key", type=Path, metavar="KEY.pem", help="sign the bundle with this Ed25519 key")
     parser.add_argument("--unsigned", action="store_true", help="release a bundle without a signature")
+    parser.add_argument("--image-options", default="", metavar="OPTIONS", help="more options of podman build")
     parser.add_argument("--push", action="store_true", help="push the tag, and what the next two name")
     parser.add_argument("--image", metavar="REGISTRY/NAME", help="where --push pushes the image to")
     parser.add_argument("--model", metavar="OWNER/NAME", help="where --push pushes the model to on the Hub")
@@ -167,13 +170,14 @@ def _wrong_with_git(release: Release) -> Iterator[str]:
             yield f"The tag {release.tag} names another commit: raise the version in cat_model/__init__.py."
 
 
-def build(release: Release, out: Path, key: Path | None = None) -> None:
+def build(release: Release, out: Path, key: Path | None = None, image_options: str = "") -> None:
     """Write all files of a release into a new folder.
 
     Args:
         release: what is released.
         out: the folder; it must not exist.
         key: an Ed25519 key in PEM that signs the bundle; None to leave it as it is.
+        image_options: more options of `podman build`, as a shell takes them.
 
     Raises:
         ReleaseError: a tool failed; the folder was not made.
@@ -188,7 +192,7 @@ def build(release: Release, out: Path, key: Path | None = None) -> None:
         release.run(release.python, "-m", "build", "--outdir", made, what="The wheel")
         (made / release.archive).write_bytes(_archive(release, key))
         _bill_of_materials(release, made / f"{NAME}-{release.version}.cdx.json")
-        _image(release, made / f"{NAME}-{release.version}-image.tar")
+        _image(release, made / f"{NAME}-{release.version}-image.tar", image_options)
         sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in _files(made)]
         (made / SUMS).write_text("".join(sums))
         made.rename(out)
@@ -218,14 +222,14 @@ def _bill_of_materials(release: Release, path: Path) -> None:
     )  # fmt: skip
 
 
-def _image(release: Release, path: Path) -> None:
-    if not (release.root / DOCKERFILE).exists() or not shutil.which("podman"):
-        print(f"No image was made: that takes {DOCKERFILE} and podman.", flush=True)
+def _image(release: Release, path: Path, options: str) -> None:
+    if not ((release.root / DOCKERFILE).exists() and all(map(shutil.which, IMAGE_TOOLS))):
+        print(f"No image was made: that takes {DOCKERFILE}, {' and '.join(IMAGE_TOOLS)}.", flush=True)
         return
     image = f"{NAME}:{release.version}"
-    # Docker's format has health checks, which OCI's lacks.
-    options = ("--format", "docker", "--tag", image, "--file", DOCKERFILE)
-    release.run("podman", "build", *options, ".", what="The image")
+    # ARGS is always given: make hands down the one that `make release` was called with.
+    build = ("make", "image", "ENGINE=podman", f"IMAGE={image}", f"ARGS={options}")
+    release.run(*build, what="The image")
     release.run("podman", "save", "--format", "docker-archive", "--output", path, image, what="The image")
 
 

@@ -121,7 +121,7 @@ def test_a_release_has_wheel_signed_bundle_bill_of_materials_and_sums(root, tool
     assert public
     assert Bundle.read(root.parent / "unpacked" / MODEL, public[1]).version == MODEL
     assert [call.split()[2] for call in calls(tools)] == ["tests", "web.build", "build", "cyclonedx_py"]
-    assert "No image was made: that takes deploy/Dockerfile and podman." in said
+    assert "No image was made: that takes deploy/Dockerfile, podman and make." in said
     assert said.endswith("Nothing was pushed; --push does.\n")
 
 
@@ -142,13 +142,17 @@ def test_the_same_bundle_gives_the_same_archive_at_any_time(root, tools, monkeyp
     assert archives[0] == archives[1]
 
 
-def test_the_image_is_built_and_saved_where_there_is_a_dockerfile(root, tools):
+def test_the_image_is_built_and_saved_where_there_is_a_dockerfile(root, tools, monkeypatch):
     (root / "deploy").mkdir()
+    shutil.copy(ROOT / "Makefile", root)
     commit(root, **{"deploy/Dockerfile": "FROM scratch\n"})
-    assert run(root, tools, "--unsigned") == 0
+    monkeypatch.setenv("MAKEFLAGS", " -- ARGS=--unsigned")  # as `make release` sets it
+    assert run(root, tools, "--unsigned", "--image-options=--network=host") == 0
     assert (root / "dist/1.2.3/are-you-a-cat-1.2.3-image.tar").exists()
     build, save = (call for call in calls(tools) if call.startswith("podman"))
-    assert build == "podman build --format docker --tag are-you-a-cat:1.2.3 --file deploy/Dockerfile ."
+    assert build.startswith("podman build -f deploy/Dockerfile -t are-you-a-cat:1.2.3 ")
+    assert f"--build-arg VERSION=1.2.3 --build-arg REVISION={git(root, 'rev-parse', 'HEAD')}" in build
+    assert build.endswith(" --network=host .")
     assert save.startswith("podman save --format docker-archive --output ")
 
 
