@@ -1,11 +1,19 @@
 #!/bin/sh
-# What the image does: the page when nothing is asked for; `serve`: as SageMaker starts it; `score …`: many photos;
-# `health`: whether it answers. All else is for the terminal command: photos, --version.
+# What the image does: the page when nothing is asked for; `serve` and `train`: as SageMaker starts it; `score …`: many
+# photos; `health`: whether it answers. All else is for the terminal command: photos, --version.
 set -eu
 
 # Port and folder of the model are SageMaker's contract; both give way to what is set.
 sagemaker_port="${CAT_PORT:-${SAGEMAKER_BIND_TO_PORT:-8080}}"
 sagemaker_model=/opt/ml/model
+
+# Ends with a sentence where a package of an extra is missing.
+need() {
+    if ! python -c 'import sys; from importlib.util import find_spec; sys.exit(not find_spec(sys.argv[1]))' "$1"; then
+        echo "This image was built without $3: build it with $2 among the EXTRAS." >&2
+        exit 2
+    fi
+}
 
 case "${1-}" in
 "")
@@ -20,11 +28,12 @@ serve)
     ;;
 score)
     shift
-    if ! python -c 'import sys; from importlib.util import find_spec; sys.exit(not find_spec("pyarrow"))'; then
-        echo 'This image was built without scoring: build it with score among the EXTRAS.' >&2
-        exit 2
-    fi
+    need pyarrow score scoring
     exec python -m pipelines.score "$@"
+    ;;
+train)
+    need tensorflow train training
+    exec python -m pipelines.sagemaker "$@"
     ;;
 health)
     # How the container was started is not known here: the page's port and SageMaker's.

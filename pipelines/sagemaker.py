@@ -2,7 +2,10 @@
 
 Channels and hyperparameters become options of `python -m train run`. Its run folder lies in checkpoints/, so
 that a job that was interrupted goes on after its last whole epoch; finished, it becomes model.tar.gz. Exit
-code 0 when it is done, 1 with the sentence in output/failure, 130 when SageMaker stopped it.
+code 0 when it is done, 1 with the sentence in output/failure, 130 when SageMaker stopped it. CAT_PYTHON names
+the interpreter that trains, where it is another one.
+
+Containers with AWS's training toolkit call `entry_point` instead.
 """
 
 import argparse
@@ -15,6 +18,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+
+from pipelines.settings import ROOT, interpreter
 
 FOLDERS = {"photos": "--photos", "people": "--people", "wild": "--wild", "feedback": "--feedback"}
 """Channels that are folders, and the options that take them."""
@@ -33,11 +38,20 @@ METRICS = {
 }
 """Metrics by their names, and the regular expressions that find them in what is printed."""
 FAILURE_BYTES = 1024
-INTERRUPTED = 130
 
 
 class JobError(Exception):
-    """The job cannot be run as it was described; the message says why."""
+    """The job cannot be run as it was described, or was refused; the message says why."""
+
+
+class JobStoppedError(Exception):
+    """SageMaker stopped the job.
+
+    Attributes:
+        errno: the exit code.
+    """
+
+    errno = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,18 +61,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--root", type=Path, default=Path("/opt/ml"), help="SageMaker's folder (/opt/ml)")
     root = parser.parse_args(arguments).root
     try:
-        code, said = _train(root, options(root))
-        if code == 0:
-            _hand_over(root)
-    except (JobError, OSError) as error:
-        code, said = 1, str(error)
+        _run(root)
+    except JobStoppedError as error:
         print(error, file=sys.stderr)
-    if code not in (0, INTERRUPTED):
+        return error.errno
+    except (JobError, OSError) as error:
+        print(error, file=sys.stderr)
         failure = root / "output" / "failure"
         failure.parent.mkdir(parents=True, exist_ok=True)
-        failure.write_bytes(said.encode()[:FAILURE_BYTES])
+        failure.write_bytes(str(error).encode()[:FAILURE_BYTES])
         return 1
-    return code
+    return 0
+
+
+def entry_point() -> None:
+    """Run the job of AWS's training toolkit: SAGEMAKER_TRAINING_MODULE=pipelines.sagemaker:entry_point.
+
+    Raises:
+        sagemaker_training.errors.ClientError: the toolkit writes its sentence to output/failure.
+        JobStoppedError: SageMaker stopped the job; the toolkit takes its number for the exit code.
+    """
+    from sagemaker_training import environment, errors  # pyright: ignore[reportMissingImports]
+
+    # Without this folder the toolkit cannot write the failure, and ends with 0.
+    Path(environment.output_dir).mkdir(parents=True, exist_ok=True)
+    try:
+        _run(Path(environment.base_dir))
+    except (JobError, OSError) as error:
+        raise errors.ClientError(str(error)) from error
+
+
+def _run(root: Path) -> None:
+    """Run the job in SageMaker's folder.
+
+    Raises:
+        JobError: it cannot be run, or training refused.
+        JobStoppedError: it was stopped.
+    """
+    _train(root, options(root))
+    _hand_over(root)
 
 
 def options(root: Path) -> list[str]:
@@ -107,17 +148,25 @@ def _hyperparameters(path: Path) -> list[str]:
     return found
 
 
-def _train(root: Path, words: Sequence[str]) -> tuple[int, str]:
-    """Train; return the exit code and the last line of what went wrong."""
+def _train(root: Path, words: Sequence[str]) -> None:
+    """Train.
+
+    Raises:
+        JobError: training failed; the message is the last line that it wrote to standard error.
+        JobStoppedError: SageMaker stopped it.
+    """
     tracking = root / "output" / "data" / "mlflow.db"  # SageMaker keeps that folder as output.tar.gz
     tracking.parent.mkdir(parents=True, exist_ok=True)
     environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{tracking}", **os.environ}
     # Training would inherit that Ctrl-C is ignored, if it is, and could not be told to stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    command = [sys.executable, "-m", "train", "run", *words]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as child:
+    command = [interpreter() or sys.executable, "-m", "train", "run", *words]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as child:
+        stopped = False
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
+            nonlocal stopped
+            stopped = True
             child.send_signal(signal.SIGINT)  # training ends at once, and keeps its last whole epoch
 
         before = signal.signal(signal.SIGTERM, stop)
@@ -128,7 +177,10 @@ def _train(root: Path, words: Sequence[str]) -> tuple[int, str]:
             said = line.strip() or said
         code = child.wait()
         signal.signal(signal.SIGTERM, before)
-    return code, said
+    if code and stopped:  # with whatever code: TensorFlow may abort where it is interrupted
+        raise JobStoppedError("The job was stopped; it can go on after its last whole epoch.")
+    if code:
+        raise JobError(said)
 
 
 def _hand_over(root: Path) -> None:

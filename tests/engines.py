@@ -18,6 +18,7 @@ PINS = {
     "airflow": ROOT / "pipelines" / "airflow" / "requirements.txt",
     "kserve": ROOT / "tests" / "requirements-kserve.txt",
     "ray": ROOT / "pipelines" / "requirements-ray.txt",
+    "sagemaker": ROOT / "pipelines" / "requirements-sagemaker.txt",
     "zenml": ROOT / "pipelines" / "zenml" / "requirements.txt",
 }
 """The engines, and the files that pin their packages."""

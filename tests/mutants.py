@@ -89,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     names = [path.relative_to(ROOT) for path in files]
     chosen = sample(names, options.count, random.Random(options.seed), ROOT)
     with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)  # a test starts the app as another user
         copy = copied(ROOT, Path(folder) / "copy")
         wanted = {test: None for mutant in chosen for test in tests_of(mutant.path, copy)}
         print(f"{len(wanted)} tests run without a mutant first.", flush=True)

@@ -2,7 +2,8 @@
 
 Compiles each requirements*.in to the newest versions that fit together on every platform, with the hashes of
 their files, and writes the version of Gradio into the front matter of README.md, which the Space goes by.
-With names of packages only those are renewed, and what the .in files ask for anew is added.
+Those of pipelines/ and tests/ are of engines, which have environments of their own. With names of packages
+only those are renewed, and what the .in files ask for anew is added.
 
 Needs a package index. If one set cannot be compiled, nothing is written.
 """
@@ -18,7 +19,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SETS = ("requirements", "requirements-train", "requirements-dev")
-"""What is pinned; each set contains the one before."""
+"""What is pinned for the project; each set contains the one before."""
+ENGINES = ("pipelines", "tests")
+"""Folders that hold sets of engines."""
 OLDEST = "3.11"
 """The oldest Python that the pins must fit; newer ones may get other versions by markers."""
 README = "README.md"
@@ -58,28 +61,25 @@ def compiled(root: Path, folder: Path, packages: Sequence[str]) -> dict[str, str
     Raises:
         PinsError: a set cannot be compiled.
     """
-    for path in root.glob("requirements*.*"):
-        shutil.copy(path, folder)
+    engines = [path.relative_to(root) for each in ENGINES for path in (root / each).rglob("requirements*.in")]
+    for path in (*root.glob("requirements*.*"), *map(root.joinpath, engines)):
+        for each in (path, path.with_suffix(".txt")):
+            copy = folder / each.relative_to(root)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            if each.exists():  # a new set has no pins yet
+                shutil.copy(each, copy)
     upgrade = [f"--upgrade-package={package}" for package in packages] or ["--upgrade"]
-    command = [sys.executable, "-m", "uv", "pip", "compile", "--universal", "--python-version", OLDEST]
-    for name in SETS:
-        files = [f"{name}.in", "-o", f"{name}.txt"]
-        ended = subprocess.run(
-            [
-                *command,
-                "--quiet",
-                "--generate-hashes",
-                "--custom-compile-command",
-                "make pins",
-                *upgrade,
-                *files,
-            ],
-            cwd=folder,
-            check=False,
-        )
-        if ended.returncode:
-            raise PinsError(f"{name}.in could not be compiled; nothing was changed.")
-    return {f"{name}.txt": (folder / f"{name}.txt").read_text("utf-8") for name in SETS}
+    command = [
+        *(sys.executable, "-m", "uv", "pip", "compile", "--universal", "--python-version", OLDEST),
+        *("--quiet", "--generate-hashes", "--custom-compile-command", "make pins", *upgrade),
+    ]
+    sets = [*(Path(f"{name}.in") for name in SETS), *sorted(engines)]  # engines may refer to the project's
+    for path in sets:
+        files = [path.name, "-o", path.with_suffix(".txt").name]
+        if subprocess.run([*command, *files], cwd=folder / path.parent, check=False).returncode:
+            raise PinsError(f"{path.as_posix()} could not be compiled; nothing was changed.")
+    outputs = [path.with_suffix(".txt") for path in sets]
+    return {path.as_posix(): (folder / path).read_text("utf-8") for path in outputs}
 
 
 def following(readme: str, pins: str) -> str:

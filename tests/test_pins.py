@@ -13,7 +13,10 @@ import pytest
 import yaml
 
 from tests import pins as renewing
+from tests.engines import PINS
 from tests.pins import ROOT, SETS
+
+ALL = [*SETS, *(path.relative_to(ROOT).with_suffix("").as_posix() for path in PINS.values())]
 
 
 def pins(name: str) -> set[str]:
@@ -23,7 +26,7 @@ def pins(name: str) -> set[str]:
 
 def wanted(name: str) -> set[str]:
     lines = (ROOT / f"{name}.in").read_text().splitlines()
-    return {re.split("[ <>]", line)[0] for line in lines if re.match(r"[a-z]", line)}
+    return {re.split("[ <>=~]", line)[0] for line in lines if re.match(r"[a-z]", line)}
 
 
 def test_the_space_is_configured_as_the_pins_say():
@@ -39,7 +42,7 @@ def test_the_space_is_configured_as_the_pins_say():
     assert re.fullmatch(r"3\.1[1-9]", space["python_version"])
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", ALL)
 def test_everything_asked_for_is_pinned_and_nothing_is_open(name):
     assert all(re.match(r"[\w.-]+==[\w.!+]+( ; .+)?$", pin) for pin in pins(name))
     pinned = {re.split("==", pin)[0] for pin in pins(name)}
@@ -47,7 +50,7 @@ def test_everything_asked_for_is_pinned_and_nothing_is_open(name):
     assert not {"torch", "torchvision"} & pinned
 
 
-@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("name", ALL)
 def test_every_pin_names_the_files_it_may_be(name):
     """With one hash in a file, pip refuses to install anything that has none or another."""
     lines = (ROOT / f"{name}.txt").read_text().splitlines()
@@ -80,6 +83,8 @@ def project(tmp_path, monkeypatch):
         also = f"-r {before}.in\n-c {before}.txt\n" if before else ""
         (root / f"{name}.in").write_text(f"{also}{package}\n")
         (root / f"{name}.txt").write_text("".join(f"{each}==1.0\n" for each in ("gradio", "keras", "ruff")))
+    (root / "pipelines").mkdir()
+    (root / "pipelines" / "requirements-engine.in").write_text("-c ../requirements-dev.txt\nkeras\n")
     (root / "README.md").write_text("---\nsdk: gradio\nsdk_version: 1.0\n---\nsdk_version: stays\n")
     (tmp_path / "uv.toml").write_text(f'no-index = true\nfind-links = ["{index.as_posix()}"]\n')
     monkeypatch.setenv("UV_CONFIG_FILE", str(tmp_path / "uv.toml"))
@@ -88,7 +93,7 @@ def project(tmp_path, monkeypatch):
 
 
 def state(project):
-    return {path.name: path.read_text() for path in project.iterdir()}
+    return {path.name: path.read_text() for path in project.rglob("*.*")}
 
 
 def test_one_command_renews_all_pins_with_hashes_and_the_space(project):
@@ -99,6 +104,7 @@ def test_one_command_renews_all_pins_with_hashes_and_the_space(project):
     ]  # fmt: skip
     assert re.findall(r"^\w+==\S+", after["requirements.txt"], re.MULTILINE) == ["gradio==2.0"]
     assert after["requirements-dev.txt"].count("--hash=sha256:") == 3
+    assert re.findall(r"^\w+==\S+", after["requirements-engine.txt"], re.MULTILINE) == ["keras==2.0"]
     assert "make pins" in after["requirements.txt"]
     assert after["README.md"] == "---\nsdk: gradio\nsdk_version: 2.0\n---\nsdk_version: stays\n"
 

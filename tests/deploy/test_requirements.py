@@ -62,6 +62,11 @@ def test_the_page_gets_what_its_own_pins_hold_without_the_extras():
     assert names(chosen(PINS, [PAGE, "shap", "s3"])) == names(own)
 
 
+def test_training_gets_what_its_own_pins_hold():
+    own = (ROOT / "requirements-train.txt").read_text("utf-8")
+    assert names(chosen(PINS, [PAGE, "shap", "s3", "train"])) == names(own)
+
+
 @pytest.mark.parametrize(
     ("group", "package"),
     [("shap", "llvmlite"), ("s3", "botocore"), ("mlflow", "httpcore"), ("score", "pyarrow")],

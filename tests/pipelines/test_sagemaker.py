@@ -21,11 +21,11 @@ out = Path(sys.argv[sys.argv.index("--out") + 1]) / "tiny-64-0123"
 (out / "state" / "epoch").write_text("")
 print(" ".join(sys.argv[1:]), os.environ["MLFLOW_TRACKING_URI"], flush=True)
 fares = os.environ["FARES"]
-if fares == "stopped":
+if fares in ("stopped", "aborted"):
     try:
         time.sleep(60)
     except KeyboardInterrupt:
-        sys.exit(130)
+        os.abort() if fares == "aborted" else sys.exit(130)
 if fares == "refused":
     print("first\\nThese photos are not good enough to learn from.\\n", file=sys.stderr)
     sys.exit(1)
@@ -53,7 +53,7 @@ def configure(root, **values):
 
 @pytest.fixture
 def training(tmp_path, monkeypatch):
-    """Chooses how training ends: "well", "refused" or "stopped"."""
+    """Chooses how training ends: "well", "refused", "stopped" or "aborted"."""
     (tmp_path / "train.py").write_text(TRAIN)
     program = tmp_path / "python"
     program.write_text(f'#!/bin/sh\nshift 2\nexec {sys.executable} {tmp_path / "train.py"} "$@"\n')
@@ -148,10 +148,17 @@ def test_a_refusal_of_training_is_the_failure(root, training):
     assert not (root / "model").exists()
 
 
-@pytest.mark.parametrize("ctrl_c", [signal.default_int_handler, signal.SIG_IGN])
-def test_a_stopped_job_ends_at_once_and_is_no_failure(root, training, ctrl_c):
-    signal.signal(signal.SIGINT, ctrl_c)  # ignored where a shell runs it in the background
-    training("stopped")
+@pytest.mark.parametrize(
+    ("ctrl_c", "fares"),
+    [
+        (signal.default_int_handler, "stopped"),
+        (signal.SIG_IGN, "stopped"),  # as where a shell runs it in the background
+        (signal.default_int_handler, "aborted"),  # as TensorFlow may end
+    ],
+)
+def test_a_stopped_job_ends_at_once_and_is_no_failure(root, training, ctrl_c, fares):
+    signal.signal(signal.SIGINT, ctrl_c)
+    training(fares)
     began = root / "checkpoints" / "tiny-64-0123" / "state" / "epoch"
 
     def stop_when_begun():

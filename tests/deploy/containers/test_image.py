@@ -143,11 +143,14 @@ def test_many_photos_are_scored(scoring, tmp_path):
 def test_what_cannot_be_done_is_said_in_a_sentence(slim):
     with pytest.raises(EngineError) as scored:
         once(slim, "score", "/photos", "/out")
+    with pytest.raises(EngineError) as trained:
+        once(slim, "train")
     with pytest.raises(EngineError) as set_wrong:
         once(slim, options=("--env=CAT_PORT=none",))
-    said = [str(each.value).partition(containers.FAILED)[2] for each in (scored, set_wrong)]
+    said = [str(each.value).partition(containers.FAILED)[2] for each in (scored, trained, set_wrong)]
     assert said[0].endswith("This image was built without scoring: build it with score among the EXTRAS.\n")
-    assert said[1].endswith("CAT_PORT is 'none'; it must be a whole number from 1 to 65535.\n")
+    assert said[1].endswith("This image was built without training: build it with train among the EXTRAS.\n")
+    assert said[2].endswith("CAT_PORT is 'none'; it must be a whole number from 1 to 65535.\n")
     assert "Traceback" not in "".join(said)
 
 
