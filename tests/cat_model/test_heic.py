@@ -243,6 +243,22 @@ def test_what_is_said_of_items_counts_as_parts_of_the_file(picture, items, refus
         assert heic.read(liar).size == picture.size
 
 
+@pytest.mark.parametrize(("count", "refused"), [(16_000, None), (16_384, "built in a way")])
+def test_references_between_items_count_as_parts_of_the_file(picture, count, refused):
+    (tile,) = heic.read(heic_file(picture)).tiles
+    data = heic.alone(tile)
+    told = struct.pack(">I4sHH", 12 + 2 * count, b"cdsc", 99, count) + bytes(2 * count)
+    references = struct.pack(">I4sI", 12 + len(told), b"iref", 0) + told
+    inside = data.index(b"meta") + 8
+    (size,) = struct.unpack_from(">I", data, inside - 12)
+    liar = bytearray(data[:inside] + references + data[inside:])
+    struct.pack_into(">I", liar, inside - 12, size + len(references))
+    start = liar.index(b"iloc") + 18  # where the tile's data begin
+    struct.pack_into(">I", liar, start, struct.unpack_from(">I", liar, start)[0] + len(references))
+    with pytest.raises(heic.ContainerError, match=refused) if refused else nullcontext():
+        assert heic.read(bytes(liar)).size == picture.size
+
+
 @pytest.mark.parametrize(
     ("limits", "sentence"),
     [
