@@ -24,6 +24,7 @@ def at(row, column, value=1.0):
         (0, 0, "at the top left"),
         (13, 13, "at the bottom right"),
         (7, 7, "in the middle"),
+        (10, 10, "in the middle"),  # the last of seven from the fifth on: halves are rounded
         (7, 0, "on the left"),
     ],
 )

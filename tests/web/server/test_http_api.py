@@ -197,6 +197,18 @@ def test_who_sends_nothing_more_is_told(predictor, monkeypatch):
     assert answer.headers["connection"] == "close"
 
 
+def test_who_sends_slowly_but_steadily_is_answered(predictor, cat, monkeypatch):
+    monkeypatch.setattr(http_api, "PATIENCE_S", 1)
+
+    async def trickles():
+        for begin in range(0, len(cat), len(cat) // 5):
+            yield cat[begin : begin + len(cat) // 5]
+            await asyncio.sleep(0.3)
+
+    answer = Service(predictor).ask("POST", "/v1/predict", content=trickles())
+    assert answer.json()["label"] == "cat"
+
+
 def test_sagemakers_contract(service, cat, verdict):
     assert service.ask("GET", "/ping").status_code == 200
     for kind in ("image/jpeg", "image/png", "application/octet-stream", None):
