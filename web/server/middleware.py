@@ -178,7 +178,8 @@ class SecurityMiddleware:
         if refused is not None:
             await refused(scope, receive, with_headers)
             return
-        bounded = _Bounded(receive, self._most_bytes)
+        piece = PIECE if kind(scope["path"]) == "upload" else 1  # others see that something comes
+        bounded = _Bounded(receive, self._most_bytes, piece)
         try:
             await self._app(scope, bounded, with_headers)
             if bounded.exceeded:
@@ -219,12 +220,12 @@ class SecurityMiddleware:
 class _Bounded:
     """Receives a request whose body may have so many bytes, and ends it there, whatever its head announced.
 
-    The body is handed on in larger pieces than it comes in: Gradio goes through a thread with each.
+    The body is handed on in pieces of so many bytes at least: Gradio goes through a thread with each.
     """
 
-    def __init__(self, receive: Receive, most_bytes: int) -> None:
+    def __init__(self, receive: Receive, most_bytes: int, piece: int) -> None:
         self._receive = receive
-        self._most_bytes = most_bytes
+        self._most_bytes, self._piece = most_bytes, piece
         self._total = 0
 
     @property
@@ -240,7 +241,7 @@ class _Bounded:
             if self._total + size > self._most_bytes:
                 self._total += size
                 return {"type": "http.disconnect"}
-            if not message.get("more_body") or size >= PIECE:
+            if not message.get("more_body") or size >= self._piece:
                 self._total += size
                 return {**message, "body": b"".join(parts)} if size else message
 
