@@ -86,9 +86,7 @@ def job(tmp_path):
     try:
         subprocess.run(made.bound("true"), check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(
-            f"A job can have its own /opt/ml only as root, by unshare: {error}"
-        )
+        pytest.skip(f"A job can have its own /opt/ml only as root, by unshare: {error}")
     return made
 
 
