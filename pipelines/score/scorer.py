@@ -88,6 +88,8 @@ class Scorer:
         self._stop, self._at = stop, at
         self._predictor = Predictor(job.bundle)
         self._fetchers = ThreadPoolExecutor(FETCHERS, "fetch")
+        job.photos.connect()  # once, before eight threads need it
+        results.parquet([], job.bundle.version)  # loads pyarrow while nobody waits for an answer
 
     def score(self, shard: Shard) -> Done:
         """Answer for the photos of a shard and write the results.
