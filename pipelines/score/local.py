@@ -22,7 +22,7 @@ END_S = 10.0
 PHOTO_S = 120.0
 """Seconds for decoding a photo, or for asking the model about it, after which its worker is ended: a hundred
 times what the largest ones take, since the machine may have other things to do."""
-ALARM = getattr(signal, "SIGALRM", 0)
+ALARM: int | None = getattr(signal, "SIGALRM", None)
 """What ends a process whose time is over; Windows has none."""
 TRIM, MMAP, ARENAS = -1, -3, -8
 """Numbers of glibc's parameters, see mallopt(3)."""
@@ -134,7 +134,7 @@ class LocalEngine:
             child.process.join()
             code = child.process.exitcode
             self._start(worker)
-            crash = Crash(child.note.positions(), HUNG if code == -ALARM else CRASHED)
+            crash = Crash(child.note.positions(), HUNG if _hung(code) else CRASHED)
             return Event(worker, problem=f"its process has ended ({_how(code)})", lost=True, crash=crash)
         if isinstance(said, BundleError):
             raise WorkerError(str(said))
@@ -171,7 +171,7 @@ def keep_memory() -> None:
 
 def _end_after(seconds: float) -> None:
     """Have this process ended after some seconds, whatever it is doing; 0 for not at all."""
-    if ALARM:
+    if ALARM is not None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
@@ -188,7 +188,12 @@ def _without_ctrl_c() -> Iterator[None]:
 def _how(code: int | None) -> str:
     """Return how a process has ended, by its exit code."""
     if code is not None and code < 0:
-        if code == -ALARM:
+        if _hung(code):
             return f"a photo took more than {PHOTO_S:.0f} seconds"
         return f"signal {signal.Signals(-code).name}; SIGKILL often means that memory was short"
     return f"exit code {code}"
+
+
+def _hung(code: int | None) -> bool:
+    """Return whether a process was ended because its time was over, by its exit code."""
+    return ALARM is not None and code == -ALARM
