@@ -7,16 +7,20 @@ python -m benchmarks.score --listing
 Makes a few phone photos of 12 megapixels and links them under many names. In each round the photos are first
 decoded and scored from memory by as many processes as there are cores, which is all that cannot be spared;
 then by the engine, from disk and, with --s3, from a bucket that is made in the store that boto3's settings
-(AWS_* variables) lead to. Prints photos a second once all workers are up, and the processor time that each
-took of all processes but the store's; and how much the engine reaches of the first, by either. By processor
-time is what counts on a machine that others use, too; there --turns, which compares the two in one process,
-is the surest.
+(AWS_* variables) lead to. All of these processes keep freed memory as the engine's do. Prints photos a second
+once all workers are up, and the processor time that each took of all processes but the store's; and how much
+the engine reaches of the first, by either. By processor time is what counts on a machine that others use,
+too; there --turns, which compares the two in one process, is the surest.
+
+The number of photos is raised so that there are as many shards for each core. Otherwise what is measured is
+the end of the work, when one core has a last shard and the others have none.
 
 --listing prints instead what the command's own memory grows by between 10,000 and 1,000,000 keys, made up
 and from a Parquet manifest, with workers that do nothing.
 """
 
 import argparse
+import math
 import multiprocessing
 import os
 import statistics
@@ -35,7 +39,7 @@ from cat_model import Bundle
 from cat_model.predictor import Predictor
 from pipelines.score import sources
 from pipelines.score.driver import Driver, Engine, Event
-from pipelines.score.local import LocalEngine, cores
+from pipelines.score.local import LocalEngine, cores, keep_memory
 from pipelines.score.places import Folder, Objects
 from pipelines.score.plan import Choice, Plan
 from pipelines.score.progress import Progress
@@ -64,6 +68,7 @@ def main() -> None:
     if options.listing:
         listing()
         return
+    options.photos = even(options.photos, cores())
     with tempfile.TemporaryDirectory() as folder:
         speed(options, Path(folder))
 
@@ -94,12 +99,18 @@ def speed(options: argparse.Namespace, folder: Path) -> None:
         print(f"{options.engine} from {name}: median ratios {rate:.3f} and {processor:.3f}")
 
 
+def even(photos: int, workers: int) -> int:
+    """Return the number of photos, no smaller, that gives each worker the same number of whole shards."""
+    return math.ceil(photos / (workers * SHARD_SIZE)) * workers * SHARD_SIZE
+
+
 def in_turns(contents: Sequence[bytes], turns: int, folder: Path) -> None:
     """Print the processor time of a photo, from memory and as a worker scores it, by turns in one process.
 
     Whatever else the machine does slows both alike.
     """
     folder.mkdir()
+    keep_memory()
     photos = written(contents, PER_TURN, folder / "photos")
     keys = tuple(f"{number:06}.jpg" for number in range(PER_TURN))
     predictor = Predictor(Bundle.read())
@@ -190,6 +201,7 @@ def decoded_and_scored(contents: Sequence[bytes], count: int) -> Speed:
 
 def alone(contents: Sequence[bytes], count: int, begin: Barrier, end: Barrier) -> None:
     """Decode and score photos."""
+    keep_memory()
     predictor = Predictor(Bundle.read())
     begin.wait()
     for _ in predictor.predict_many(contents[number % len(contents)] for number in range(count)):

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pipelines.score.scorer import Done
-from pipelines.score.shards import Shard
+from pipelines.score.shards import Crash, Shard, after
 
 ATTEMPTS = 3
 """How often a shard is tried before it is given up, and how often a worker may end before it has come up."""
+CRASHES = 20
+"""How often workers may end at photos of one shard, two for each bad one: where every photo of a kind ends
+them, it is the decoder that is broken, and not the photos."""
 GIVEN_UP = 3
 """Shards given up one after the other before all the rest is: a store that is away answers to none."""
-GIVEN_UP = 3
-"""Shards that are given up one after the other before all is: a store that is away will not take the rest."""
 
 
 class WorkerError(Exception):
@@ -29,12 +30,14 @@ class Event:
         done: the shard that it has finished.
         problem: why it could not; a worker that is neither done nor in trouble has come up.
         lost: whether it is gone itself; it says so when it, or another in its place, has come up.
+        crash: where its process has ended in the middle of a shard.
     """
 
     worker: int
     done: Done | None = None
     problem: str | None = None
     lost: bool = False
+    crash: Crash | None = None
 
 
 class Engine(Protocol):
@@ -85,6 +88,7 @@ class Driver:
     _idle: list[int] = field(default_factory=list)
     _again: deque[Shard] = field(default_factory=deque)
     _tries: Counter[int] = field(default_factory=Counter)
+    _crashes: Counter[int] = field(default_factory=Counter)
     _falls: Counter[int] = field(default_factory=Counter)
     _up: set[int] = field(default_factory=set)
     _given_up: int = 0
@@ -118,7 +122,7 @@ class Driver:
             self.report.done(event.done)
             self._given_up = 0
         elif shard:
-            self._retry(shard, str(event.problem))
+            self._retry(shard, event)
         elif event.lost:
             self._falls[event.worker] += 1
             if self._falls[event.worker] == ATTEMPTS:
@@ -131,14 +135,21 @@ class Driver:
             self._up.add(event.worker)
             self._idle.append(event.worker)
 
-    def _retry(self, shard: Shard, problem: str) -> None:
+    def _retry(self, shard: Shard, event: Event) -> None:
         """Put a shard back in the queue, or give it up.
 
         Raises:
             WorkerError: no shard succeeds any more.
         """
-        self._tries[shard.number] += 1
-        last = self._tries[shard.number] == ATTEMPTS
+        problem, crash = str(event.problem), event.crash
+        if crash and crash.at:  # the next attempt knows more, so it is none of the three
+            self._crashes[shard.number] += 1
+            last = self._crashes[shard.number] == CRASHES
+            problem += f" at {shard.keys[crash.at[0]]}" + (" or near it" if len(crash.at) > 1 else "")
+            shard = after(shard, crash)
+        else:
+            self._tries[shard.number] += 1
+            last = self._tries[shard.number] == ATTEMPTS
         self.report.trouble(shard, problem, last)
         if not last:
             self._again.append(shard)

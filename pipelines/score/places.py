@@ -3,7 +3,7 @@
 import tempfile
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import md5
@@ -49,6 +49,9 @@ class Place(Protocol):
             PlaceError: none can be read at present.
         """
         ...
+
+    def connect(self) -> None:
+        """Prepare to read, so that the first photo takes no longer than others; nothing is asked yet."""
 
     def names(self) -> Iterator[str]:
         """Yield the names of what lies here, at no certain order, not what lies in folders below.
@@ -104,6 +107,9 @@ class Folder:
                 raise DeniedError from None
             raise PhotoError(f"This file cannot be read: {error.strerror or error}.", "missing") from error
 
+    def connect(self) -> None:
+        """Do nothing: a folder is there or not."""
+
     def names(self) -> Iterator[str]:
         """Yield the names of files; see `Place.names`."""
         try:
@@ -155,6 +161,11 @@ class Objects:
         """Return the bytes of a photo in any bucket, as `photo` does, over the same connections."""
         with self._in_words(bucket):
             return self._body(bucket, key, most)
+
+    def connect(self) -> None:
+        """Make the client, which takes longer than to fetch a photo; see `Place.connect`."""
+        with suppress(PlaceError), self._whole(""):  # the first photo says what is wrong
+            _ = self._client
 
     def names(self) -> Iterator[str]:
         """Yield the names of objects; see `Place.names`."""

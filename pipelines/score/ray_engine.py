@@ -12,13 +12,16 @@ from typing import Any
 
 import cat_model
 import pipelines
-from pipelines.score.driver import Event, WorkerError
-from pipelines.score.scorer import Done, Job, Scorer
-from pipelines.score.shards import Shard
+from pipelines.score.driver import ATTEMPTS, Event, WorkerError
+from pipelines.score.local import LocalEngine
+from pipelines.score.scorer import Done, Job
+from pipelines.score.shards import Crash, Shard
 
 REQUIREMENTS = Path(__file__).parents[1] / "requirements-ray.txt"
 ANSWER_S = 10.0
 """Seconds in which a cluster's address must answer."""
+WAIT_S = 60.0
+"""Seconds that an actor waits for its process at a time; there is nothing else that it could do."""
 CODE = [str(Path(str(package.__file__)).parent) for package in (cat_model, pipelines)]
 """What the nodes of a cluster get with the job; the model comes with it."""
 
@@ -107,18 +110,43 @@ def _require_answer(address: str) -> None:
 
 
 class Actor:
-    """Holds the interpreter of one worker. A restarted one has none until it is asked for something."""
+    """Has a process of its own decode and ask the model, and outlives what a photo does to it.
+
+    A restarted actor has no process until it is asked for something.
+    """
 
     def __init__(self) -> None:
-        """Hold none yet."""
-        self._scorer: Scorer | None = None
+        """Have none yet."""
+        self._engine: LocalEngine | None = None
+        self._up = False
 
     def up(self, job: Job) -> tuple[None, None]:
-        """Start the interpreter, if there is none."""
-        self._scorer = self._scorer or Scorer(job)
+        """Start the process, if there is none, and wait until it can score.
+
+        Raises:
+            WorkerError: it never will.
+        """
+        self._engine = self._engine or LocalEngine(job, 1)
+        falls = 0
+        while not self._up:
+            event = self._next(self._engine)
+            self._up = not event.lost
+            falls += event.lost
+            if falls == ATTEMPTS:
+                raise WorkerError(str(event.problem))
         return None, None
 
-    def score(self, job: Job, shard: Shard) -> tuple[Done | None, str | None]:
-        """Score a shard; see `Scorer.tried`."""
-        self._scorer = self._scorer or Scorer(job)
-        return self._scorer.tried(shard)
+    def score(self, job: Job, shard: Shard) -> tuple[Done | None, str | None, bool, Crash | None]:
+        """Score a shard; return what an `Event` says of it. The actor itself is not lost."""
+        self.up(job)
+        assert self._engine
+        self._engine.give(0, shard)
+        event = self._next(self._engine)
+        self._up = not event.lost
+        return event.done, event.problem, False, event.crash
+
+    @staticmethod
+    def _next(engine: LocalEngine) -> Event:
+        while not (events := engine.wait(WAIT_S)):
+            pass
+        return events[0]

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from cat_model.bundle import Bundle
@@ -66,20 +67,29 @@ class Done:
 class Scorer:
     """Holds the interpreter of one worker and scores shard after shard."""
 
-    def __init__(self, job: Job, stop: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        job: Job,
+        stop: Callable[[], bool] = lambda: False,
+        at: Callable[[Sequence[int]], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         """Start the interpreter.
 
         Args:
             job: what to do.
             stop: is asked before each photo whether to give up the shard.
+            at: is entered around what a photo may do harm to, decoding and the model, with the positions in
+                the shard of the photos that are at work, in order.
 
         Raises:
             BundleError: the model cannot be served.
         """
         self._job = job
-        self._stop = stop
+        self._stop, self._at = stop, at
         self._predictor = Predictor(job.bundle)
         self._fetchers = ThreadPoolExecutor(FETCHERS, "fetch")
+        job.photos.connect()  # once, before eight threads need it
+        results.parquet([], job.bundle.version)  # loads pyarrow while nobody waits for an answer
 
     def score(self, shard: Shard) -> Done:
         """Answer for the photos of a shard and write the results.
@@ -88,25 +98,28 @@ class Scorer:
             PlaceError: photos cannot be read at present, or the results cannot be written; nothing is there.
             Stopped: it was told to stop; nothing is there.
         """
-        rows: list[Row] = []
+        rows = [Row(key, error=shard.fatal.get(position)) for position, key in enumerate(shard.keys)]
         batch: list[tuple[int, Decoded]] = []
         read = denied = 0
-        for key, content in self._fetched(shard.keys):
+        apart = {*shard.suspects, *shard.fatal}
+        order = [*shard.suspects, *(each for each in range(len(rows)) if each not in apart)]
+        fetched = self._fetched([shard.keys[position] for position in order])
+        for position, (key, content) in zip(order, fetched, strict=True):
             if self._stop():
                 raise Stopped
-            rows.append(Row(key))
             try:
                 if isinstance(content, PhotoError):
                     raise content
                 read += len(content)
-                batch.append((len(rows) - 1, self._decoded(content)))
+                with self._at([position]):
+                    batch.append((position, self._decoded(content)))
             except PhotoError as error:
-                rows[-1] = Row(key, error=str(error))
+                rows[position] = Row(key, error=str(error))
                 denied += isinstance(error, DeniedError)
-            if len(batch) == BATCH or _pixels(batch) >= BATCH_PIXELS:
+            if len(batch) == BATCH or _pixels(batch) >= BATCH_PIXELS or position in apart:
                 self._answer(batch, rows)
         self._answer(batch, rows)
-        if denied == len(rows):
+        if denied and denied == len(order):
             raise PlaceError(f"None of the {denied} photos of a shard may be read: access is denied.")
         content = results.parquet(rows, self._job.bundle.version, self._job.embedding)
         self._job.out.write(shard.name, content)
@@ -135,7 +148,8 @@ class Scorer:
         if not batch:
             return
         job = self._job
-        answers = self._predictor.cascade.answer([decoded.image for _, decoded in batch], job.thorough)
+        with self._at([position for position, _ in batch]):
+            answers = self._predictor.cascade.answer([decoded.image for _, decoded in batch], job.thorough)
         for (index, decoded), answer in zip(batch, answers, strict=True):
             verdict = self._predictor.verdict(answer, job.thorough, decoded.frame)
             embedding = answer.passes[FULL].embedding if job.embedding else None

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol, cast
 from urllib.parse import unquote_plus
@@ -41,6 +42,10 @@ class Photos:
     base: Folder | Objects
     addresses: bool = False
 
+    def connect(self) -> None:
+        """Prepare to read; see `Place.connect`."""
+        self.base.connect()
+
     def read(self, key: str, most: int) -> bytes:
         """Return the bytes of a photo; see `Place.photo`.
 
@@ -51,8 +56,12 @@ class Photos:
         if not (self.addresses and key.startswith(S3)):
             return self.base.photo(key, most)
         bucket, _, name = key.removeprefix(S3).partition("/")
-        objects = self.base if isinstance(self.base, Objects) else Objects(bucket)
-        return objects.other(bucket, name, most)
+        return self._buckets.other(bucket, name, most)
+
+    @cached_property
+    def _buckets(self) -> Objects:
+        """What reads in any bucket: one for all photos, since it takes longer to make than to read one."""
+        return self.base if isinstance(self.base, Objects) else Objects("")
 
 
 class Source(Protocol):

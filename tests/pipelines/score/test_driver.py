@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from pipelines.score.driver import ATTEMPTS, GIVEN_UP, Driver, Event, WorkerError
+from pipelines.score.driver import ATTEMPTS, CRASHES, GIVEN_UP, Driver, Event, WorkerError
 from pipelines.score.scorer import Done
-from pipelines.score.shards import Shard
+from pipelines.score.shards import Crash, Shard
 
 
 def some(count):
@@ -169,3 +169,46 @@ def test_the_report_hears_how_many_workers_are_up():
     up = run(Workers(3), some(30)).up
     assert up[0] == 1
     assert max(up) == 3
+
+
+class Crashing(Workers):
+    """Workers that end at certain photos of a shard of many, first the one and then the next."""
+
+    def __init__(self, bad):
+        super().__init__(1)
+        self.bad = bad
+
+    def wait(self, seconds):
+        if not self.busy:
+            return super().wait(seconds)
+        (shard,) = self.busy.values()
+        left = [each for each in (*shard.suspects, *self.bad) if each in self.bad and each not in shard.fatal]
+        if not left:
+            return super().wait(seconds)
+        self.busy.clear()
+        self.down.add(0)
+        return [Event(0, problem="some reason", lost=True, crash=Crash((left[0],), "It ends programs."))]
+
+
+class Crashes(Report):
+    def trouble(self, shard, problem, last):
+        assert problem.startswith("some reason at ")
+        self.given_up += [shard.number] if last else []
+
+
+def long(number):
+    return Shard(number, tuple(f"{each}.jpg" for each in range(50)), "0" * 16)
+
+
+def test_ends_at_photos_are_no_attempts_as_long_as_they_are_few():
+    report = Crashes()
+    Driver(Crashing(range(CRASHES // 2 - 1)), report).run([long(0)])
+    assert (report.numbers, report.given_up) == ([0], [])
+
+
+def test_a_shard_many_of_whose_photos_end_workers_is_given_up():
+    report = Crashes()
+    Driver(Crashing(range(CRASHES // 2)), report).run([long(0)])
+    assert (report.numbers, report.given_up) == ([], [0])
+    with pytest.raises(WorkerError, match=r"could not be scored: some reason at \d+\.jpg"):
+        Driver(Crashing(range(50)), report).run([long(number) for number in range(9)])

@@ -6,6 +6,7 @@ import io
 import json
 import pickle
 
+import boto3
 import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
@@ -158,6 +159,33 @@ def test_a_manifest_may_hold_addresses_and_keys(uploaded, photos, tmp_path, base
     found = table(tmp_path / "out")
     assert found.column("key").to_pylist() == ["cat/one.jpg", f"s3://{BUCKET}/in/misc/cup.jpg"]
     assert found.column("error").to_pylist() == [None, None]
+
+
+def test_addresses_of_a_manifest_are_read_over_the_same_connections(uploaded, photos, monkeypatch):
+    made, true = [], boto3.Session.client
+
+    def client(session, *names, **settings):
+        made.append(names)
+        return true(session, *names, **settings)
+
+    monkeypatch.setattr("boto3.Session.client", client)
+    (photos / "list.csv").write_text("key\ncat/one.jpg\n")
+    found = source(str(photos / "list.csv")).photos
+    for key in KEYS[:3]:
+        assert found.read(f"s3://{BUCKET}/in/{key}", 10_000_000) == (photos / key).read_bytes()
+    assert made == [("s3",)]
+
+
+def test_a_bucket_connects_once_and_leaves_it_to_the_first_photo_to_say_what_is_wrong(bucket, monkeypatch):
+    put(bucket, "a.jpg")
+    where = Objects(BUCKET)
+    where.connect()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "no address")
+    assert where.photo("a.jpg", 10) == b"x"  # by what it was told before
+    wrong = Objects(BUCKET)
+    wrong.connect()
+    with pytest.raises(PlaceError, match="no address"):
+        wrong.photo("a.jpg", 10)
 
 
 def test_a_manifest_may_lie_in_the_bucket(uploaded, bucket):

@@ -15,17 +15,19 @@ import pytest
 
 ray = pytest.importorskip("ray", reason="Ray has an environment of its own: run `python -m tests --engines`.")
 
-from dataclasses import replace  # noqa: E402
+from dataclasses import fields, replace  # noqa: E402
 
 from ray.cluster_utils import Cluster  # noqa: E402  # pyright: ignore[reportMissingImports]
 
 from pipelines.score import __main__ as command  # noqa: E402
 from pipelines.score.driver import Driver, WorkerError  # noqa: E402
+from pipelines.score.local import LocalEngine  # noqa: E402
 from pipelines.score.places import Folder  # noqa: E402
 from pipelines.score.ray_engine import RayEngine  # noqa: E402
 from pipelines.score.scorer import Scorer  # noqa: E402
 from pipelines.score.shards import cut  # noqa: E402
 from tests.conftest import ROOT  # noqa: E402
+from tests.pipelines.score.deadly import HANG, KILL, DeadlyJob  # noqa: E402
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(300)]
 
@@ -66,13 +68,14 @@ class Report:
     """Remembers what it hears."""
 
     def __init__(self):
-        self.numbers, self.problems, self.up = [], [], []
+        self.numbers, self.problems, self.up, self.errors = [], [], [], 0
 
     def tick(self, up):
         self.up.append(up)
 
     def done(self, done):
         self.numbers.append(done.number)
+        self.errors += done.errors
 
     def trouble(self, _shard, problem, last):
         assert not last, problem
@@ -152,6 +155,31 @@ def test_an_actor_that_dies_is_started_again(many, job):
         engine.close()
     assert sorted(report.numbers) == list(range(15))
     assert len(report.problems) == 1
+
+
+def test_photos_that_end_their_workers_are_rows_with_the_bytes_of_the_local_engine(many, job, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))  # where the workers find deadly.py
+    keys = [path.relative_to(many).as_posix() for path in sorted(many.glob("*.jpg"))]
+    (many / keys[7]).write_bytes(b"deadly")
+    (many / keys[12]).write_bytes(b"endless")
+    own = {each.name: getattr(job, each.name) for each in fields(job)}
+    ill = DeadlyJob(**own, harm={b"deadly": KILL, b"endless": HANG}, photo_s=2.0)
+    shards = list(cut(keys[:20], 5, {}))
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False)
+    engine, report = RayEngine(ill, workers=1), Report()
+    try:
+        Driver(engine, report).run(shards)
+    finally:
+        engine.close()
+    assert sorted(report.numbers) == [0, 1, 2, 3]
+    assert report.errors == 2
+    assert len(report.problems) == 4
+    here = LocalEngine(replace(ill, out=Folder(job.out.path.with_name("here"))), 1)
+    try:
+        Driver(here, Report()).run(shards)
+    finally:
+        here.close()
+    assert files(job.out.path) == files(job.out.path.with_name("here"))
 
 
 def test_a_model_that_cannot_be_served_ends_the_work(job):

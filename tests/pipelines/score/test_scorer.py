@@ -25,6 +25,9 @@ class Photos:
     def __init__(self, read):
         self.read_one, self.lock, self.asked = read, threading.Lock(), 0
 
+    def connect(self):
+        pass
+
     def read(self, key, _most):
         with self.lock:
             self.asked += 1

@@ -5,6 +5,7 @@ from itertools import count, islice
 import pytest
 
 from pipelines.score import shards
+from pipelines.score.shards import Crash, Shard, after
 
 SETTINGS = {"model_version": "one"}
 
@@ -55,3 +56,16 @@ def test_a_sample_is_the_same_each_time_and_lies_within_a_larger_one():
     assert len(small) == pytest.approx(2_000, abs=200)  # over four standard deviations
     assert len(large) == pytest.approx(6_000, abs=300)
     assert set(small) != set(shards.sample(keys, 0.1, 1))
+
+
+def test_a_photo_is_blamed_when_it_ends_a_worker_that_had_it_by_itself_after_another():
+    batch, alone = Crash((1, 2, 3), "It ends programs."), Crash((2,), "It ends programs.")
+    suspected = after(Shard(0, tuple("abcde"), "0" * 16), batch)
+    assert (suspected.suspects, suspected.fatal) == ((1, 2, 3), {})
+    blamed = after(suspected, alone)
+    assert (blamed.suspects, blamed.fatal) == ((1, 3), {2: "It ends programs."})
+    assert after(suspected, batch) == suspected
+    again = after(blamed, Crash((1, 2, 3, 4), "It ends programs."))
+    assert (again.suspects, again.fatal) == ((1, 3, 4), {2: "It ends programs."})
+    assert after(suspected, Crash((4,), "")).suspects == (1, 2, 3, 4)
+    assert blamed.name == suspected.name
