@@ -53,14 +53,14 @@ export class Looks {
   }
 
   /**
-   * Look at a photo's file, or at a bitmap, which is gone then.
+   * Look at a photo's file, or at a frame, which is gone then.
    *
-   * @param {{file?: Blob, bitmap?: ImageBitmap, thorough?: boolean}} asked
+   * @param {{file?: Blob, frame?: VideoFrame | ImageBitmap, thorough?: boolean}} asked
    * @returns {Promise<Look>}
    * @throws {Unreadable} the browser cannot read the file as Python would.
    */
   look(asked) {
-    return this.#ask(asked, asked.bitmap ? [asked.bitmap] : []);
+    return this.#ask(asked, asked.frame ? [asked.frame] : []);
   }
 
   /**

@@ -2,7 +2,7 @@
  * The engine in a thread of its own.
  *
  * The first message to it is `{folder}`, the bundle's address; it answers `{ready}` or `{failed}`. Each further
- * one is `{id, file}`, `{id, bitmap}`, both perhaps with `thorough`, or `{id, renew}`; it answers `{id, answer}`
+ * one is `{id, file}`, `{id, frame}`, both perhaps with `thorough`, or `{id, renew}`; it answers `{id, answer}`
  * or `{id, problem}`.
  */
 
@@ -56,14 +56,14 @@ async function read(predictor, file) {
   return picture;
 }
 
-/** @param {{file?: Blob, bitmap?: ImageBitmap, thorough?: boolean, renew?: boolean}} asked */
-async function answer({ file, bitmap, thorough, renew }) {
+/** @param {{file?: Blob, frame?: VideoFrame | ImageBitmap, thorough?: boolean, renew?: boolean}} asked */
+async function answer({ file, frame, thorough, renew }) {
   const predictor = await loading;
   if (renew) {
     await predictor.renew().catch(() => false);
     return told(predictor);
   }
-  const image = file ? await read(predictor, file) : /** @type {ImageBitmap} */ (bitmap);
+  const image = file ? await read(predictor, file) : /** @type {VideoFrame | ImageBitmap} */ (frame);
   return predictor.look(image, { thorough });
 }
 
@@ -82,6 +82,6 @@ addEventListener("message", async ({ data: { id, folder, ...asked } }) => {
     const unreadable = error instanceof DOMException;
     postMessage({ id, unreadable, problem: unreadable ? CANNOT_READ : String(error) });
   } finally {
-    asked.bitmap?.close();
+    asked.frame?.close();
   }
 });
