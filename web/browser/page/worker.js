@@ -18,7 +18,11 @@ const CANNOT_READ = "This browser cannot read this file as a photo.";
 let loading;
 
 /** @param {import("./are-you-a-cat.js").Predictor} predictor */
-const told = ({ bundle, cascade }) => ({ version: bundle.version, searches: cascade.search !== null });
+const told = ({ bundle, cascade }) => ({
+  version: bundle.version,
+  searches: cascade.search !== null,
+  files: performance.getEntriesByType("resource").map(({ name }) => name),
+});
 
 /**
  * Return whether the browser gives back what was drawn; one that guards against fingerprinting gives noise.
