@@ -81,6 +81,34 @@ export function pixels(source) {
 }
 
 /**
+ * Return what `pixels` returns; of a frame without a canvas where the browser can, which takes a fifth of the time.
+ *
+ * @param {Parameters<typeof pixels>[0]} source
+ * @returns {Promise<Picture>}
+ */
+export async function read(source) {
+  if (typeof VideoFrame === "undefined" || !(source instanceof VideoFrame) || !isPlain(source)) return pixels(source);
+  const [width, height] = sides(source);
+  const data = new Uint8Array(width * height * 4);
+  try {
+    await source.copyTo(data, { format: "RGBX" });
+  } catch {
+    return pixels(source); // a browser that does not convert, or not this format
+  }
+  return { width, height, data };
+}
+
+/**
+ * Return whether a frame is shown as it is stored: neither turned nor mirrored, stretched or transparent.
+ *
+ * @param {VideoFrame & {rotation?: number, flip?: boolean}} frame
+ */
+function isPlain({ rotation, flip, visibleRect, displayWidth, displayHeight, format }) {
+  const opaque = format !== null && !format.includes("A");
+  return opaque && !rotation && !flip && visibleRect?.width === displayWidth && visibleRect.height === displayHeight;
+}
+
+/**
  * @param {ImageBitmap | VideoFrame | HTMLVideoElement | HTMLCanvasElement | OffscreenCanvas} source
  * @returns {[width: number, height: number]} pixels.
  */
