@@ -142,15 +142,20 @@ export function wire(root, looks, words, { show, ready }) {
     const steady = new Steady();
     const battery = await batteryOf();
     const context = overlay.getContext("2d");
-    /** @type {Promise<unknown>} Settles when the camera shows a frame that was not looked at yet. */
-    let fresh = Promise.resolve();
+    let seenLast = -1;
     const look = async (rest = 0) => {
       if (rest) await new Promise((resolve) => setTimeout(resolve, rest));
-      await fresh;
       if (stream !== watched) return null;
-      fresh = nextFrame(video);
+      let frame = await frameOf(video);
+      if ("timestamp" in frame && frame.timestamp === seenLast) {
+        frame.close(); // a camera is slower than the model at times: nothing is looked at twice
+        await nextFrame(video);
+        if (stream !== watched) return null;
+        frame = await frameOf(video);
+      }
+      if ("timestamp" in frame) seenLast = frame.timestamp;
       const asked = performance.now();
-      const seen = await looks.look({ frame: await frameOf(video) });
+      const seen = await looks.look({ frame });
       return { ...seen, took: performance.now() - asked };
     };
     let next = look();
