@@ -42,7 +42,8 @@ const part = (id) => /** @type {Kind} */ (document.getElementById(id));
  */
 function show(panel, { label, probability }) {
   const [kind, headline] = WORDS[label];
-  tell(panel, kind, headline, `${Math.round(100 * probability)} % that there is a cat`);
+  const percent = Math.min(99, Math.max(1, Math.round(100 * probability))); // no model is ever certain
+  tell(panel, kind, headline, `${percent} % that there is a cat`);
 }
 
 /**
@@ -279,6 +280,7 @@ async function wireAbout() {
   }
 }
 
+part("state").textContent = "The model is being loaded …";
 wireTabs();
 const [{ draw }, { wire }] = await Promise.all([import("./are-you-a-cat.js"), import("./live.js")]);
 wirePhoto(looks);
@@ -298,6 +300,8 @@ try {
     part("state").textContent = "The model is here. It works without a network now, too.";
   }
 } catch (error) {
-  part("state").textContent = `I cannot look at photos here: ${error instanceof Error ? error.message : error}`;
+  const why = error instanceof Error ? error.message : String(error);
+  part("state").textContent = `I cannot look at photos here: ${why}`;
+  for (const panel of document.querySelectorAll(".verdict")) tell(panel, "wrong", "I cannot look at photos here", why);
   await wireAbout();
 }

@@ -157,7 +157,7 @@ async function started(bundle, { accelerator = "wasm" }) {
     if (error instanceof SelfTestError) throw new BundleError(`The model is not used. ${error.message}`);
     throw error;
   }
-  return accelerator === "auto" && hasGpu() ? faster(plain, bundle) : plain;
+  return accelerator === "auto" && (await hasGpu()) ? faster(plain, bundle) : plain;
 }
 
 /**

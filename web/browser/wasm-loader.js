@@ -45,12 +45,12 @@ export async function createWasmLib(library, script) {
 }
 
 /**
- * Pass on what LiteRT writes that is more than a report of what it does.
+ * Pass on what LiteRT writes that is more than a report of what it does, or of a processor that no browser has.
  *
  * @param {string} text
  */
 function printErr(text) {
-  if (!/^(INFO|VERBOSE):/.test(text)) console.warn(text);
+  if (!/^(INFO|VERBOSE):|npu_registry/.test(text)) console.warn(text);
 }
 
 /** @param {URL} url */
