@@ -38,7 +38,8 @@ new PerformanceObserver(list => {
     for (const { duration } of list.getEntries()) window.longest = Math.max(window.longest, duration);
 }).observe({ type: "longtask" });
 """
-"""Counts the frames that the page gives to the worker, and notes the longest task of the page's own thread, in milliseconds, of those above 50."""
+"""Counts the frames that the page gives to the worker, and notes the longest task of the page's own thread,
+in milliseconds, of those above 50."""
 
 
 def film(folder: Path) -> Path:

@@ -67,7 +67,8 @@ navigator.mediaDevices.enumerateDevices = async () => [{ kind: "videoinput" }, {
 SMALL = 100
 """Pixels of the width of a cat that the model finds only in a zoom."""
 FRAME = """video => {
-    const canvas = Object.assign(document.createElement("canvas"), { width: video.videoWidth, height: video.videoHeight });
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
     canvas.getContext("2d").drawImage(video, 0, 0);
     return canvas.toDataURL();
 }"""

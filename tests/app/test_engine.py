@@ -151,8 +151,9 @@ def test_the_graphics_processor_is_asked_for_only_where_that_is_wanted(built, si
 
 FRAMES = """async url => {
     const picture = await predictor.decode(await (await fetch(url)).blob());
-    const { width: codedWidth, height: codedHeight, data } = picture;
-    const frame = (format, more) => new VideoFrame(data, { format, codedWidth, codedHeight, timestamp: 0, ...more });
+    const { width, height, data } = picture;
+    const size = { codedWidth: width, codedHeight: height };
+    const frame = (format, shown) => new VideoFrame(data, { format, ...size, timestamp: 0, ...shown });
     const drawn = async shown => {
         const bitmap = await createImageBitmap(shown);
         return (await predictor.predict(bitmap)).probability;
@@ -161,7 +162,7 @@ FRAMES = """async url => {
     for (const [name, shown] of Object.entries({
         plain: frame("RGBX"),
         alpha: frame("RGBA"),
-        stretched: frame("RGBX", { displayWidth: codedWidth, displayHeight: 2 * codedHeight }),
+        stretched: frame("RGBX", { displayWidth: width, displayHeight: 2 * height }),
         turned: new VideoFrame(frame("RGBX"), { rotation: 90 }),
     })) found[name] = [(await predictor.predict(shown)).probability, await drawn(shown)];
     found.picture = [found.plain[0], (await predictor.predict(picture)).probability];
