@@ -140,8 +140,10 @@ function wirePhoto(looks) {
     tell(panel, "idle", "Looking …");
     part("feedback").hidden = true;
     try {
-      const looking = looks.look({ file, thorough: thorough.checked });
-      const [seen, photo] = await Promise.all([looking, createImageBitmap(file)]);
+      const decoding = createImageBitmap(file); // while the worker looks, whose sentence counts if it cannot be read
+      decoding.catch(() => undefined);
+      const seen = await looks.look({ file, thorough: thorough.checked });
+      const photo = await decoding;
       if (mine !== latest) return photo.close();
       shown?.photo.close();
       shown = { photo, look: seen };
