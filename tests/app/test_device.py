@@ -159,6 +159,27 @@ def test_a_browser_without_frames_of_videos_copies_them(built, camera, server):
         live.watch().looks_on()
 
 
+def test_a_browser_whose_workers_cannot_read_such_frames_copies_them(built, camera, server):
+    worker = (built.folder / "worker.js").read_text("utf-8")
+    refusing = (
+        "VideoFrame.prototype.copyTo = async () => { throw new TypeError('no'); };"
+        "const draw = OffscreenCanvasRenderingContext2D.prototype.drawImage;"
+        "OffscreenCanvasRenderingContext2D.prototype.drawImage = function (shown, ...where) {"
+        " if (shown instanceof VideoFrame) throw new TypeError('no');"
+        " return draw.call(this, shown, ...where); };"
+    )
+    context = camera.new_context(permissions=["camera"])
+    context.route(
+        "**/worker.js", lambda route: route.fulfill(body=refusing + worker, content_type="text/javascript")
+    )
+    page = context.new_page()
+    page.add_init_script(COUNTED)
+    live = Live(page, server.address)
+    live.watch().looks_on()
+    expect(live.problem).to_be_empty()
+    context.close()
+
+
 def test_a_still_picture_gets_the_answer_of_the_photo_tab(
     built, playwright, chromium, server, examples, tmp_path
 ):

@@ -55,19 +55,20 @@ function nextFrame(video) {
 }
 
 /**
- * Return what a video shows now: as the camera gave it, which copies nothing, or else as a copy.
+ * Return what a video shows now: as the camera gave it, which copies nothing; null where that cannot be had.
  *
  * @param {HTMLVideoElement} video
- * @returns {Promise<VideoFrame | ImageBitmap>}
  */
-async function frameOf(video) {
-  if (typeof VideoFrame !== "undefined") {
+function frameOf(video) {
+  try {
     const frame = new VideoFrame(video);
     // That of a phone held upright may lie on its side.
     if (frame.displayWidth === video.videoWidth && frame.displayHeight === video.videoHeight) return frame;
     frame.close();
+  } catch {
+    // A browser without VideoFrame.
   }
-  return createImageBitmap(video);
+  return null;
 }
 
 /**
@@ -143,20 +144,28 @@ export function wire(root, looks, words, { show, ready }) {
     const battery = await batteryOf();
     const context = overlay.getContext("2d");
     let seenLast = -1;
+    let copied = false;
+    /** @returns {Promise<(import("./looks.js").Look & {took: number}) | null>} null when the camera was stopped. */
     const look = async (rest = 0) => {
       if (rest) await new Promise((resolve) => setTimeout(resolve, rest));
       if (stream !== watched) return null;
-      let frame = await frameOf(video);
-      if ("timestamp" in frame && frame.timestamp === seenLast) {
+      let frame = copied ? null : frameOf(video);
+      if (frame?.timestamp === seenLast) {
         frame.close(); // a camera is slower than the model at times: nothing is looked at twice
         await nextFrame(video);
         if (stream !== watched) return null;
-        frame = await frameOf(video);
+        frame = frameOf(video);
       }
-      if ("timestamp" in frame) seenLast = frame.timestamp;
+      if (frame) seenLast = frame.timestamp;
       const asked = performance.now();
-      const seen = await looks.look({ frame });
-      return { ...seen, took: performance.now() - asked };
+      try {
+        const seen = await looks.look({ frame: frame ?? (await createImageBitmap(video)) });
+        return { ...seen, took: performance.now() - asked };
+      } catch (error) {
+        if (!frame) throw error;
+        copied = true; // a browser whose workers cannot read such frames
+        return look();
+      }
     };
     let next = look();
     let count = 0;
