@@ -10,6 +10,8 @@ const looks = new Looks("./");
 const MOST = 50;
 /** Pixels of the longer side of the photo that is shown. */
 const SHOWN = 1024;
+/** Milliseconds after which the site is kept: the visitor's first photo comes first. */
+const KEPT_AFTER_MS = 1000;
 const LIVE = {
   start: "Start the camera",
   stop: "Stop the camera",
@@ -298,6 +300,7 @@ try {
   const { files } = await looks.ready;
   part("state").textContent = "The model is here.";
   await wireAbout();
+  await new Promise((resolve) => setTimeout(resolve, KEPT_AFTER_MS));
   if (await keep(await keeper(), files)) {
     part("state").textContent = "The model is here. It works without a network now, too.";
   }
