@@ -29,13 +29,17 @@ WARM_UP = 1000
 COUNTED = """
 window.looks = 0;
 window.longest = 0;
-const make = window.createImageBitmap;
-window.createImageBitmap = (...given) => { window.looks++; return make(...given); };
+const post = Worker.prototype.postMessage;
+Worker.prototype.postMessage = function (...given) {
+    if (given[0].frame) window.looks++;
+    return post.apply(this, given);
+};
 new PerformanceObserver(list => {
     for (const { duration } of list.getEntries()) window.longest = Math.max(window.longest, duration);
 }).observe({ type: "longtask" });
 """
-"""Counts looks, and notes the longest task of the page's own thread, in milliseconds, of those above 50."""
+"""Counts the frames that the page gives to the worker, and notes the longest task of the page's own thread,
+in milliseconds, of those above 50."""
 
 
 def film(folder: Path) -> Path:

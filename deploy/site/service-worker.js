@@ -9,6 +9,8 @@ const FILES = JSON.parse('{"put in by":"deploy.static"}');
 const FIRST = JSON.parse('["first, put in by deploy.static"]');
 const LAST = JSON.parse('["last, put in by deploy.static"]');
 const CACHE = "are-you-a-cat";
+/** What has a hash in its name never changes: the browser need not ask for what it has. */
+const FOREVER = /\.[0-9a-f]{16}\./;
 const own = /** @type {any} */ (self);
 
 /** @param {string} name */
@@ -18,12 +20,13 @@ const key = (name) => new URL(`${name}?${FILES[name]}`, own.registration.scope).
  * Return a file of the site from the cache, or from the network into the cache.
  *
  * @param {string} name
+ * @param {string | URL} [url] under which the page asks for it.
  */
-async function file(name) {
+async function file(name, url = new URL(name, own.registration.scope)) {
   const cache = await caches.open(CACHE).catch(() => null);
   const kept = await cache?.match(key(name));
   if (kept) return kept;
-  const response = await fetch(new URL(name, own.registration.scope), { cache: "no-cache" });
+  const response = await fetch(url, { cache: FOREVER.test(name) ? "force-cache" : "no-cache" });
   if (response.ok) await cache?.put(key(name), response.clone()).catch(() => undefined);
   return response;
 }
@@ -38,7 +41,7 @@ function named(url) {
 }
 
 own.addEventListener("install", (/** @type {any} */ event) => {
-  event.waitUntil(Promise.all(FIRST.map(file)).then(() => own.skipWaiting()));
+  event.waitUntil(Promise.all(FIRST.map((/** @type {string} */ name) => file(name))).then(() => own.skipWaiting()));
 });
 
 own.addEventListener("activate", (/** @type {any} */ event) => {
@@ -50,12 +53,17 @@ own.addEventListener("activate", (/** @type {any} */ event) => {
   event.waitUntil(clean().catch(() => undefined).then(() => own.clients.claim()));
 });
 
+/** The page says what the model's worker has loaded; the answer is whether that and the rest are kept. */
 own.addEventListener("message", (/** @type {any} */ event) => {
-  if (event.data === "rest") event.waitUntil(Promise.allSettled(LAST.map(file)));
+  const [port] = event.ports;
+  const wanted = LAST.map((/** @type {string} */ name) => file(name));
+  for (const url of event.data) if (named(url)) wanted.push(file(named(url), url));
+  const kept = Promise.all(wanted).then((all) => all.every(({ ok }) => ok));
+  event.waitUntil(kept.catch(() => false).then((all) => port.postMessage(all)));
 });
 
 own.addEventListener("fetch", (/** @type {any} */ event) => {
   const { request } = event;
   const name = request.method === "GET" ? named(request.url) : "";
-  if (name) event.respondWith(file(name));
+  if (name) event.respondWith(file(name, request.url));
 });

@@ -2,15 +2,16 @@
  * The static site: tabs, one photo, several photos, figures. Nothing here sends anything.
  */
 
-import { draw } from "./are-you-a-cat.js";
-import { wire } from "./live.js";
 import { Looks } from "./looks.js";
+
+/** Before all else: the worker has the model to load. */
+const looks = new Looks("./");
 
 const MOST = 50;
 /** Pixels of the longer side of the photo that is shown. */
 const SHOWN = 1024;
-/** Milliseconds that the page waits for the service worker before it goes on without. */
-const PATIENCE_MS = 1500;
+/** Milliseconds after which the site is kept: the visitor's first photo comes first. */
+const KEPT_AFTER_MS = 1000;
 const LIVE = {
   start: "Start the camera",
   stop: "Stop the camera",
@@ -43,7 +44,8 @@ const part = (id) => /** @type {Kind} */ (document.getElementById(id));
  */
 function show(panel, { label, probability }) {
   const [kind, headline] = WORDS[label];
-  tell(panel, kind, headline, `${Math.round(100 * probability)} % that there is a cat`);
+  const percent = Math.min(99, Math.max(1, Math.round(100 * probability))); // no model is ever certain
+  tell(panel, kind, headline, `${percent} % that there is a cat`);
 }
 
 /**
@@ -60,28 +62,35 @@ function tell(panel, kind, headline, detail = "") {
   }
 }
 
-/** The service worker keeps the program for the next visit; where there is none, the page goes on without. */
-async function keep() {
+/**
+ * Return the service worker, which keeps the program for the next visit; null where there is none. It is started
+ * last: it takes processor time from the model while that is made ready.
+ *
+ * @returns {Promise<ServiceWorker | null>}
+ */
+async function keeper() {
   try {
     const { serviceWorker } = navigator;
     await serviceWorker.register("service-worker.js");
-    if (serviceWorker.controller) return;
-    await Promise.race([
-      new Promise((resolve) => serviceWorker.addEventListener("controllerchange", resolve, { once: true })),
-      new Promise((resolve) => setTimeout(resolve, PATIENCE_MS)),
-    ]);
+    return (await serviceWorker.ready).active;
   } catch {
-    // A private window, a frame of another site, or plain HTTP.
+    return null; // a private window, a frame of another site, or plain HTTP
   }
 }
 
-/** Return what keeps the program, if it does. */
-function keeper() {
-  try {
-    return navigator.serviceWorker?.controller ?? null;
-  } catch {
-    return null;
-  }
+/**
+ * Return whether all that the site needs is kept.
+ *
+ * @param {ServiceWorker | null} worker
+ * @param {string[]} files addresses of what the model's worker has loaded.
+ * @returns {Promise<boolean>}
+ */
+async function keep(worker, files) {
+  if (!worker) return false;
+  const { port1, port2 } = new MessageChannel();
+  const said = new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)));
+  worker.postMessage(files, [port2]);
+  return said;
 }
 
 function wireTabs() {
@@ -133,8 +142,10 @@ function wirePhoto(looks) {
     tell(panel, "idle", "Looking …");
     part("feedback").hidden = true;
     try {
+      const decoding = createImageBitmap(file); // while the worker looks, whose sentence counts if it cannot be read
+      decoding.catch(() => undefined);
       const seen = await looks.look({ file, thorough: thorough.checked });
-      const photo = await createImageBitmap(file);
+      const photo = await decoding;
       if (mine !== latest) return photo.close();
       shown?.photo.close();
       shown = { photo, look: seen };
@@ -273,9 +284,9 @@ async function wireAbout() {
   }
 }
 
+part("state").textContent = "The model is being loaded …";
 wireTabs();
-await keep();
-const looks = new Looks("./");
+const [{ draw }, { wire }] = await Promise.all([import("./are-you-a-cat.js"), import("./live.js")]);
 wirePhoto(looks);
 wireSeveral(looks);
 wire(part("live"), looks, LIVE, {
@@ -286,11 +297,16 @@ wire(part("live"), looks, LIVE, {
   ready: () => looks.ready,
 });
 try {
-  await looks.ready;
-  const kept = keeper();
-  kept?.postMessage("rest");
-  part("state").textContent = `The model is here.${kept ? " It works without a network now, too." : ""}`;
+  const { files } = await looks.ready;
+  part("state").textContent = "The model is here.";
+  await wireAbout();
+  await new Promise((resolve) => setTimeout(resolve, KEPT_AFTER_MS));
+  if (await keep(await keeper(), files)) {
+    part("state").textContent = "The model is here. It works without a network now, too.";
+  }
 } catch (error) {
-  part("state").textContent = `I cannot look at photos here: ${error instanceof Error ? error.message : error}`;
+  const why = error instanceof Error ? error.message : String(error);
+  part("state").textContent = `I cannot look at photos here: ${why}`;
+  for (const panel of document.querySelectorAll(".verdict")) tell(panel, "wrong", "I cannot look at photos here", why);
+  await wireAbout();
 }
-await wireAbout();

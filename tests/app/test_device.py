@@ -1,14 +1,16 @@
 """The camera in the visitor's own browser: what leaves the device, and what broke other pages of the kind."""
 
 import re
+from base64 import b64decode, b64encode
 from contextlib import contextmanager
 
 import httpx
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from cat_model.settings import SHIPPED_BUNDLE
-from tests.app.conftest import QUIET, WITHOUT_ENGINE, running
+from tests.app.conftest import QUIET, WITHOUT_ENGINE, camera_arguments, film_of, running
 from web import text
 from web.engine import Engine
 from web.settings import ServerSettings
@@ -16,10 +18,30 @@ from web.ui import page as page_module
 
 COUNTED = """
 window.frames_looked_at = 0;
-const make = window.createImageBitmap;
-window.createImageBitmap = (...given) => { window.frames_looked_at++; return make(...given); };
+const post = Worker.prototype.postMessage;
+Worker.prototype.postMessage = function (...given) {
+    if (given[0].frame) window.frames_looked_at++;
+    return post.apply(this, given);
+};
 """
 """Counts the camera's frames that are looked at."""
+SLOW_CAMERA = """
+navigator.mediaDevices.getUserMedia = async () => {
+    const canvas = Object.assign(document.createElement("canvas"), { width: 640, height: 480 });
+    const pen = canvas.getContext("2d"), photo = new Image();
+    photo.src = "{photo}";
+    await photo.decode();
+    window.frames_shown = 0;
+    const draw = () => {
+        pen.drawImage(photo, 0, 0, 640, 480);
+        window.frames_shown++;
+    };
+    draw();
+    setInterval(draw, 700);
+    return canvas.captureStream();
+};
+"""
+"""A camera that shows a photo, anew every 700 milliseconds; counts its frames."""
 HIDDEN = """hidden => {
     Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));
@@ -42,6 +64,15 @@ navigator.mediaDevices.getUserMedia = given => {
 navigator.mediaDevices.enumerateDevices = async () => [{ kind: "videoinput" }, { kind: "videoinput" }];
 """
 """Notes which cameras are asked for, and lists two of them."""
+SMALL = 100
+"""Pixels of the width of a cat that the model finds only in a zoom."""
+FRAME = """video => {
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [video.videoWidth, video.videoHeight];
+    canvas.getContext("2d").drawImage(video, 0, 0);
+    return canvas.toDataURL();
+}"""
+"""What a video shows now, as a PNG file."""
 THROWS = """
 for (const name of ["localStorage", "sessionStorage", "caches", "indexedDB"])
     Object.defineProperty(window, name, { get() { throw new DOMException("", "SecurityError"); } });
@@ -111,6 +142,67 @@ def test_the_camera_is_answered_without_a_request_and_goes_on_without_the_server
         live.looks_on()
         expect(live.verdict).to_contain_text("It's a cat")
         assert [url for url in live.asked if "app_id" not in url] == []
+
+
+def test_no_frame_is_looked_at_twice(built, camera, server, examples):
+    photo = b64encode((examples / "chelsea.jpg").read_bytes()).decode()
+    slow = SLOW_CAMERA.replace("{photo}", f"data:image/jpeg;base64,{photo}")
+    with opened(camera, server.address, COUNTED, slow) as live:
+        live.watch()
+        live.page.wait_for_function("frames_shown >= 10")
+        looks, shown = live.page.evaluate("[frames_looked_at, frames_shown]")
+        assert 2 < looks <= shown
+
+
+def test_a_browser_without_frames_of_videos_copies_them(built, camera, server):
+    with opened(camera, server.address, COUNTED, "delete window.VideoFrame;") as live:
+        live.watch().looks_on()
+
+
+def test_a_browser_whose_workers_cannot_read_such_frames_copies_them(built, camera, server):
+    worker = (built.folder / "worker.js").read_text("utf-8")
+    refusing = (
+        "VideoFrame.prototype.copyTo = async () => { throw new TypeError('no'); };"
+        "const draw = OffscreenCanvasRenderingContext2D.prototype.drawImage;"
+        "OffscreenCanvasRenderingContext2D.prototype.drawImage = function (shown, ...where) {"
+        " if (shown instanceof VideoFrame) throw new TypeError('no');"
+        " return draw.call(this, shown, ...where); };"
+    )
+    context = camera.new_context(permissions=["camera"])
+    context.route(
+        "**/worker.js", lambda route: route.fulfill(body=refusing + worker, content_type="text/javascript")
+    )
+    page = context.new_page()
+    page.add_init_script(COUNTED)
+    live = Live(page, server.address)
+    live.watch().looks_on()
+    expect(live.problem).to_be_empty()
+    context.close()
+
+
+def test_a_still_picture_gets_the_answer_of_the_photo_tab(
+    built, playwright, chromium, server, examples, tmp_path
+):
+    """A cat so small that the quick answer needs every zoom: nothing is left out for the camera."""
+    with Image.open(examples / "coffee.jpg") as cup, Image.open(examples / "chelsea.jpg") as cat:
+        scene = cup.convert("RGB").resize((640, 480))
+        scene.paste(cat.resize((SMALL, SMALL * 2 // 3)), (400, 250))
+    scene.save(tmp_path / "scene.png")
+    film = film_of(tmp_path / "scene.png", tmp_path / "scene.mjpeg")
+    launched = playwright.chromium.launch(executable_path=chromium, args=camera_arguments(film))
+    with opened(launched, server.address) as live:
+        live.start.click()
+        expect(live.rate).to_have_text(re.compile(r"^\d+ looks a second$"))
+        frame = live.film.locator("video").evaluate(FRAME)
+        watched = live.verdict.locator("p").first.inner_text()
+        live.page.get_by_role("tab", name="Photo", exact=True).click()
+        live.page.locator("#device-on:checked").wait_for()
+        live.page.locator("#photo input[type=file]").set_input_files(
+            {"name": "frame.png", "mimeType": "image/png", "buffer": b64decode(frame.partition(",")[2])}
+        )
+        answer = live.page.locator("#device .verdict:not(.idle) p").first
+        expect(answer).to_have_text(watched)
+    launched.close()
 
 
 def test_the_video_is_muted_in_the_page_and_plays_inline(live):

@@ -135,6 +135,49 @@ def test_a_look_asks_the_network_for_nothing(started, site, examples):
     assert asked == []
 
 
+@pytest.mark.parametrize(("options", "asks"), [({}, 0), ({"accelerator": "auto"}, 1)], ids=["wasm", "auto"])
+def test_the_graphics_processor_is_asked_for_only_where_that_is_wanted(built, site, browser, options, asks):
+    page = browser.new_page()
+    page.add_init_script(
+        "window.asks = 0; Object.defineProperty(navigator, 'gpu',"
+        " { value: { requestAdapter: async () => { window.asks++; return null; } } });"
+    )
+    page.goto(site.address)
+    page.wait_for_function("window.ready")
+    page.evaluate("options => start(options)", options)
+    assert page.evaluate("asks") == asks
+    page.close()
+
+
+FRAMES = """async url => {
+    const picture = await predictor.decode(await (await fetch(url)).blob());
+    const { width, height, data } = picture;
+    const size = { codedWidth: width, codedHeight: height };
+    const frame = (format, shown) => new VideoFrame(data, { format, ...size, timestamp: 0, ...shown });
+    const drawn = async shown => {
+        const bitmap = await createImageBitmap(shown);
+        return (await predictor.predict(bitmap)).probability;
+    };
+    const found = {};
+    for (const [name, shown] of Object.entries({
+        plain: frame("RGBX"),
+        alpha: frame("RGBA"),
+        stretched: frame("RGBX", { displayWidth: width, displayHeight: 2 * height }),
+        turned: new VideoFrame(frame("RGBX"), { rotation: 90 }),
+    })) found[name] = [(await predictor.predict(shown)).probability, await drawn(shown)];
+    found.picture = [found.plain[0], (await predictor.predict(picture)).probability];
+    return found;
+}"""
+"""Answers about frames of a video, as they are and as the browser draws them."""
+
+
+def test_a_frame_of_a_video_is_seen_as_it_is_shown(started, site, examples):
+    url = site.put_file((examples / "chelsea.jpg").read_bytes())
+    found = started().evaluate(FRAMES, url)
+    for name, (frame, expected) in found.items():
+        assert frame == pytest.approx(expected, abs=bench.NEAR), name
+
+
 def test_looks_leave_no_memory_behind(started, site, examples):
     page = started()
     url = site.put_file((examples / "chelsea.jpg").read_bytes())

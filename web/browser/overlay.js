@@ -19,6 +19,8 @@ const AGAINST = [33, 102, 172];
 const FAINT = 0.12;
 /** Opacity of the largest value at full strength. */
 const DENSEST = 0.78;
+/** @type {CanvasRenderingContext2D | null} What the colours are put on before they are stretched: one for all. */
+let brush = null;
 
 /**
  * Return what each square of the photo adds to the logit, top row first.
@@ -94,10 +96,15 @@ export function heat(squares) {
   const most = squares.reduce((largest, value) => Math.max(largest, Math.abs(value)), 1e-9);
   const fine = stretched(squares.map((value) => value / most));
   const data = new Uint8ClampedArray(size * size * 4);
-  fine.forEach((value, index) => {
+  for (let index = 0, at = 0; index < fine.length; index++, at += 4) {
+    const value = fine[index];
     const above = Math.min(Math.max((Math.abs(value) - FAINT) / (1 - FAINT), 0), 1) ** 0.7;
-    data.set([...(value > 0 ? FOR : AGAINST), Math.round(255 * DENSEST * above)], 4 * index);
-  });
+    const colour = value > 0 ? FOR : AGAINST;
+    data[at] = colour[0];
+    data[at + 1] = colour[1];
+    data[at + 2] = colour[2];
+    data[at + 3] = Math.round(255 * DENSEST * above);
+  }
   return { width: size, height: size, data };
 }
 
@@ -142,18 +149,24 @@ function cubic(away) {
 export function draw(context, squares, { strength = 0.8, closer = null } = {}) {
   const { width, height } = context.canvas;
   const colours = heat(squares);
-  const small = Object.assign(context.canvas instanceof OffscreenCanvas ? new OffscreenCanvas(1, 1) : document.createElement("canvas"), {
-    width: colours.width,
-    height: colours.height,
-  });
-  const brush = /** @type {CanvasRenderingContext2D} */ (small.getContext("2d"));
-  const data = new Uint8ClampedArray(colours.data);
+  const data = /** @type {Uint8ClampedArray<ArrayBuffer>} */ (colours.data);
+  brush ??= small(colours.width, colours.height);
   brush.putImageData(new ImageData(data, colours.width, colours.height), 0, 0);
   context.save();
   context.globalAlpha = Math.min(Math.max(strength, 0), 1);
-  context.drawImage(small, 0, 0, width, height);
+  context.drawImage(brush.canvas, 0, 0, width, height);
   context.restore();
   if (closer) frame(context, closer);
+}
+
+/**
+ * @param {number} width
+ * @param {number} height
+ */
+function small(width, height) {
+  const plain = globalThis.document?.createElement("canvas");
+  const canvas = plain ? Object.assign(plain, { width, height }) : new OffscreenCanvas(width, height);
+  return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
 }
 
 /**

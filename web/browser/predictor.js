@@ -18,7 +18,7 @@
 import { manifest, read, BundleError } from "./bundle.js";
 import { Cascade, closer } from "./cascade.js";
 import { values } from "./overlay.js";
-import { decode, pixels } from "./photo.js";
+import { decode, read as pixelsOf } from "./photo.js";
 import { hasGpu, ModelError, Runtime, start } from "./runtime.js";
 import { check, draw, SelfTestError } from "./selftest.js";
 import { verdict } from "./verdict.js";
@@ -64,7 +64,7 @@ export class Predictor {
   /**
    * Say whether a photo shows a cat.
    *
-   * @param {Parameters<typeof pixels>[0]} image upright.
+   * @param {Parameters<typeof pixelsOf>[0]} image upright.
    * @param {{thorough?: boolean}} [how] thorough: whether to search every part of the photo.
    * @returns {Promise<Verdict>}
    */
@@ -75,13 +75,13 @@ export class Predictor {
   /**
    * Say whether a photo shows a cat, and where in it the answer comes from.
    *
-   * @param {Parameters<typeof pixels>[0]} image upright.
+   * @param {Parameters<typeof pixelsOf>[0]} image upright.
    * @param {{thorough?: boolean}} [how] thorough: whether to search every part of the photo.
    * @returns {Promise<Look>}
    */
   async look(image, { thorough = false } = {}) {
     const { bundle, cascade } = this;
-    const looking = cascade.answer(pixels(image), thorough);
+    const looking = pixelsOf(image).then((picture) => cascade.answer(picture, thorough));
     this.#looking = Promise.allSettled([this.#looking, looking]).then(() => undefined);
     const answer = await looking;
     const threshold = (thorough && cascade.search?.threshold) || bundle.decision;
@@ -157,7 +157,7 @@ async function started(bundle, { accelerator = "wasm" }) {
     if (error instanceof SelfTestError) throw new BundleError(`The model is not used. ${error.message}`);
     throw error;
   }
-  return accelerator === "auto" && hasGpu() ? faster(plain, bundle) : plain;
+  return accelerator === "auto" && (await hasGpu()) ? faster(plain, bundle) : plain;
 }
 
 /**

@@ -17,11 +17,12 @@
  */
 
 import {
+  Environment,
   getGlobalLiteRt,
   getGlobalLiteRtPromise,
-  getWebGpuDevice,
   loadAndCompile,
   loadLiteRt,
+  setWebGpuDevice,
   Tensor,
 } from "@litertjs/core";
 
@@ -34,13 +35,20 @@ const CAT_MAP = "cat_map";
 export class ModelError extends Error {}
 
 /**
- * Start LiteRT, once for a page or worker.
+ * Start LiteRT, once for a page or worker; the graphics processor is left alone.
  *
  * @param {boolean} compat whether to take the build without relaxed SIMD even where the browser has that.
  */
 export async function start(compat = false) {
   if (typeof WebAssembly === "undefined") throw new ModelError("This browser does not run WebAssembly.");
-  await (getGlobalLiteRtPromise() ?? loadLiteRt(compat ? "/litert_wasm_compat_internal.js" : "/"));
+  const { create } = Environment;
+  // LiteRT would wait for a graphics processor as it starts, and warn in the console where there is none.
+  Environment.create = async () => new Environment({ webGpuDevice: null });
+  try {
+    await (getGlobalLiteRtPromise() ?? loadLiteRt(compat ? "/litert_wasm_compat_internal.js" : "/"));
+  } finally {
+    Environment.create = create;
+  }
 }
 
 /** Return how many bytes WebAssembly's memory has; it can grow, and never shrinks. */
@@ -48,9 +56,11 @@ export function memory() {
   return getGlobalLiteRt().liteRtWasm.HEAPU8.byteLength;
 }
 
-/** Return whether there is a graphics processor that LiteRT could use. */
-export function hasGpu() {
-  return getWebGpuDevice() !== null;
+/** Ask for a graphics processor; return whether there is one that LiteRT can use. */
+export async function hasGpu() {
+  const { webGpuDevice } = await Environment.create();
+  if (webGpuDevice) setWebGpuDevice(webGpuDevice);
+  return webGpuDevice !== null;
 }
 
 /** One compiled model; its looks wait for each other. */

@@ -25,6 +25,8 @@ const FILES = /** @type {Files} */ (typeof LITERT_FILES === "undefined" ? {} : L
 export async function createWasmLib(library, script) {
   const { script: name, wasm } = FILES[script.slice(script.lastIndexOf("/") + 1)];
   const here = import.meta.url;
+  const response = fetched(new URL(wasm, here)); // it is the larger one: it does not wait for the script
+  response.catch(() => undefined);
   const { default: start } = await import(new URL(name, here).href);
   /** @type {(reason: unknown) => void} */
   let fail = () => undefined;
@@ -36,28 +38,33 @@ export async function createWasmLib(library, script) {
    * @param {(instance: WebAssembly.Instance, module: WebAssembly.Module) => void} ready
    */
   const instantiateWasm = (imports, ready) => {
-    instance(new URL(wasm, here), imports).then((made) => ready(made.instance, made.module), fail);
+    instance(response, imports).then((made) => ready(made.instance, made.module), fail);
     return {};
   };
   return new library(await Promise.race([start({ instantiateWasm, printErr }), failed]));
 }
 
 /**
- * Pass on what LiteRT writes that is more than a report of what it does.
+ * Pass on what LiteRT writes that is more than a report of what it does, or of a processor that no browser has.
  *
  * @param {string} text
  */
 function printErr(text) {
-  if (!/^(INFO|VERBOSE):/.test(text)) console.warn(text);
+  if (!/^(INFO|VERBOSE):|npu_registry/.test(text)) console.warn(text);
+}
+
+/** @param {URL} url */
+async function fetched(url) {
+  const response = await fetch(url, { credentials: "same-origin" });
+  if (!response.ok) throw new Error(`${url.pathname} gives HTTP ${response.status}.`);
+  return response;
 }
 
 /**
- * @param {URL} url of compressed WebAssembly.
+ * @param {Promise<Response>} response of compressed WebAssembly.
  * @param {WebAssembly.Imports} imports
  */
-async function instance(url, imports) {
-  const response = await fetch(url, { credentials: "same-origin" });
-  if (!response.ok) throw new Error(`${url.pathname} gives HTTP ${response.status}.`);
+async function instance(response, imports) {
   const headers = { "Content-Type": "application/wasm" };
-  return WebAssembly.instantiateStreaming(new Response(unpacked(response), { headers }), imports);
+  return WebAssembly.instantiateStreaming(new Response(unpacked(await response), { headers }), imports);
 }

@@ -43,6 +43,35 @@ async function batteryOf() {
 }
 
 /**
+ * Wait until a video shows another frame; where a browser does not tell, until the page is drawn again.
+ *
+ * @param {HTMLVideoElement} video
+ */
+function nextFrame(video) {
+  return new Promise((resolve) => {
+    if ("requestVideoFrameCallback" in video) video.requestVideoFrameCallback(resolve);
+    else requestAnimationFrame(resolve);
+  });
+}
+
+/**
+ * Return what a video shows now: as the camera gave it, which copies nothing; null where that cannot be had.
+ *
+ * @param {HTMLVideoElement} video
+ */
+function frameOf(video) {
+  try {
+    const frame = new VideoFrame(video);
+    // That of a phone held upright may lie on its side.
+    if (frame.displayWidth === video.videoWidth && frame.displayHeight === video.videoHeight) return frame;
+    frame.close();
+  } catch {
+    // A browser without VideoFrame.
+  }
+  return null;
+}
+
+/**
  * Wire the camera's part of a page.
  *
  * @param {Element} root with `.start`, `.switch` (buttons), `.problem`, `.rate` and `.film`, which has a video and
@@ -114,13 +143,31 @@ export function wire(root, looks, words, { show, ready }) {
     const steady = new Steady();
     const battery = await batteryOf();
     const context = overlay.getContext("2d");
-    const look = async () => {
+    let seenLast = -1;
+    let copied = false;
+    /** @returns {Promise<(import("./looks.js").Look & {took: number}) | null>} null when the camera was stopped. */
+    const look = async (rest = 0) => {
+      if (rest) await new Promise((resolve) => setTimeout(resolve, rest));
+      if (stream !== watched) return null;
+      let frame = copied ? null : frameOf(video);
+      if (frame?.timestamp === seenLast) {
+        frame.close(); // a camera is slower than the model at times: nothing is looked at twice
+        await nextFrame(video);
+        if (stream !== watched) return null;
+        frame = frameOf(video);
+      }
+      if (frame) seenLast = frame.timestamp;
       const asked = performance.now();
-      const seen = await looks.look({ bitmap: await createImageBitmap(video) });
-      return { ...seen, took: performance.now() - asked };
+      try {
+        const seen = await looks.look({ frame: frame ?? (await createImageBitmap(video)) });
+        return { ...seen, took: performance.now() - asked };
+      } catch (error) {
+        if (!frame) throw error;
+        copied = true; // a browser whose workers cannot read such frames
+        return look();
+      }
     };
-    /** @type {ReturnType<typeof look> | null} */
-    let next = null;
+    let next = look();
     let count = 0;
     let began = performance.now();
     while (stream === watched) {
@@ -131,20 +178,20 @@ export function wire(root, looks, words, { show, ready }) {
           waits.addEventListener(event, resolve, { once: true });
           track.addEventListener("ended", resolve, { once: true });
         });
-        [next, count, began] = [null, 0, performance.now()]; // what was seen before is old
+        next = next.then(() => look()); // what was seen before is old
+        [count, began] = [0, performance.now()];
         continue;
       }
-      const { verdict, values, closer, took } = await (next ?? look());
-      if (stream !== watched) return;
-      const rest = pause(battery, took);
-      if (rest) await new Promise((resolve) => setTimeout(resolve, rest));
-      next = look(); // the worker looks at it while this one is drawn
+      const seen = await next;
+      if (!seen || stream !== watched) return;
+      next = look(pause(battery, seen.took)); // the worker looks at it while this one is drawn
       next.catch(() => undefined);
-      show(steady.next(verdict, performance.now()));
+      await new Promise(requestAnimationFrame);
+      show(steady.next(seen.verdict, performance.now()));
       const [width, height] = [video.videoWidth, video.videoHeight].map((side) => Math.round(side / COARSER));
       if (overlay.width !== width || overlay.height !== height) [overlay.width, overlay.height] = [width, height];
       context?.clearRect(0, 0, width, height);
-      if (context) draw(context, values, { strength: STRENGTH, closer });
+      if (context) draw(context, seen.values, { strength: STRENGTH, closer: seen.closer });
       const seconds = (performance.now() - began) / 1000;
       count++;
       if (seconds > 1) {
@@ -152,7 +199,6 @@ export function wire(root, looks, words, { show, ready }) {
         rate.textContent = said.replace("N", String(Math.round(count / seconds)));
         [count, began] = [0, performance.now()];
       }
-      await new Promise(requestAnimationFrame);
     }
   };
 

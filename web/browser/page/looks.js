@@ -2,6 +2,10 @@
  * Asks the engine, which runs in a worker so that the page stays responsive.
  *
  * @typedef {{probability: number, isCat: boolean, unsure: boolean, label: string, modelVersion: string}} Verdict
+ * @typedef {object} Model What answers.
+ * @property {string} version
+ * @property {boolean} searches whether it knows the thorough search.
+ * @property {string[]} files addresses of what was loaded for it.
  * @typedef {{verdict: Verdict, values: Float64Array, closer: [number, number, number, number] | null}} Look
  */
 
@@ -20,7 +24,7 @@ export class Looks {
   /** @param {string | URL} folder address of the bundle, relative to the page. */
   constructor(folder) {
     this.#worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
-    /** @type {Promise<{version: string, searches: boolean}>} Settles when the model can answer. */
+    /** @type {Promise<Model>} Settles when the model can answer. */
     this.ready = new Promise((resolve, reject) => {
       this.#worker.onmessage = ({ data }) => {
         if (data.ready) resolve(data.ready);
@@ -53,20 +57,20 @@ export class Looks {
   }
 
   /**
-   * Look at a photo's file, or at a bitmap, which is gone then.
+   * Look at a photo's file, or at a frame, which is gone then.
    *
-   * @param {{file?: Blob, bitmap?: ImageBitmap, thorough?: boolean}} asked
+   * @param {{file?: Blob, frame?: VideoFrame | ImageBitmap, thorough?: boolean}} asked
    * @returns {Promise<Look>}
    * @throws {Unreadable} the browser cannot read the file as Python would.
    */
   look(asked) {
-    return this.#ask(asked, asked.bitmap ? [asked.bitmap] : []);
+    return this.#ask(asked, asked.frame ? [asked.frame] : []);
   }
 
   /**
    * Take up the bundle that the server has now. Where it cannot be had the old one goes on.
    *
-   * @returns {Promise<{version: string, searches: boolean}>} of the bundle that answers from now on.
+   * @returns {Promise<Model>} that answers from now on.
    */
   renew() {
     return this.#ask({ renew: true });

@@ -2,7 +2,7 @@
  * The engine in a thread of its own.
  *
  * The first message to it is `{folder}`, the bundle's address; it answers `{ready}` or `{failed}`. Each further
- * one is `{id, file}`, `{id, bitmap}`, both perhaps with `thorough`, or `{id, renew}`; it answers `{id, answer}`
+ * one is `{id, file}`, `{id, frame}`, both perhaps with `thorough`, or `{id, renew}`; it answers `{id, answer}`
  * or `{id, problem}`.
  */
 
@@ -18,7 +18,11 @@ const CANNOT_READ = "This browser cannot read this file as a photo.";
 let loading;
 
 /** @param {import("./are-you-a-cat.js").Predictor} predictor */
-const told = ({ bundle, cascade }) => ({ version: bundle.version, searches: cascade.search !== null });
+const told = ({ bundle, cascade }) => ({
+  version: bundle.version,
+  searches: cascade.search !== null,
+  files: performance.getEntriesByType("resource").map(({ name }) => name),
+});
 
 /**
  * Return whether the browser gives back what was drawn; one that guards against fingerprinting gives noise.
@@ -56,14 +60,14 @@ async function read(predictor, file) {
   return picture;
 }
 
-/** @param {{file?: Blob, bitmap?: ImageBitmap, thorough?: boolean, renew?: boolean}} asked */
-async function answer({ file, bitmap, thorough, renew }) {
+/** @param {{file?: Blob, frame?: VideoFrame | ImageBitmap, thorough?: boolean, renew?: boolean}} asked */
+async function answer({ file, frame, thorough, renew }) {
   const predictor = await loading;
   if (renew) {
     await predictor.renew().catch(() => false);
     return told(predictor);
   }
-  const image = file ? await read(predictor, file) : /** @type {ImageBitmap} */ (bitmap);
+  const image = file ? await read(predictor, file) : /** @type {VideoFrame | ImageBitmap} */ (frame);
   return predictor.look(image, { thorough });
 }
 
@@ -82,6 +86,6 @@ addEventListener("message", async ({ data: { id, folder, ...asked } }) => {
     const unreadable = error instanceof DOMException;
     postMessage({ id, unreadable, problem: unreadable ? CANNOT_READ : String(error) });
   } finally {
-    asked.bitmap?.close();
+    asked.frame?.close();
   }
 });
