@@ -24,8 +24,39 @@ def test_the_tests_of_the_image_run_alone_and_need_no_browser(ran):
     assert ran == [image, [*image, "-k", "small"]]
 
 
-def test_without_options_everything_runs_and_the_image_is_left_to_its_own(ran):
+def test_without_options_all_but_the_slow_ones_run_and_the_image_is_left_to_its_own(ran, capsys):
     command.main([])
     assert ran[0] == ["browser"]
     assert [words[0] for words in ran[1:]] == ["ruff", "ruff", "pyright", "pytest"]
-    assert "--containers" not in ran[-1]
+    assert ran[-1][1:] == ["-m", "not slow", *command.WORKERS]
+    assert "`python3 -m tests --slow` runs them" in capsys.readouterr().out
+
+
+def test_the_slow_ones_run_alone_or_those_of_them_that_options_choose(ran, capsys):
+    command.main(["--slow"])
+    command.main(["--slow", "-k", "small"])
+    assert ran == [
+        ["browser"],
+        ["pytest", "-m", "slow", *command.WORKERS],
+        ["browser"],
+        ["pytest", "-m", "slow", "-k", "small"],
+    ]
+    assert not capsys.readouterr().out
+
+
+def test_what_options_choose_runs_whether_it_is_slow_or_not(ran):
+    command.main(["tests/test_line.py"])
+    assert ran == [["browser"], ["pytest", "tests/test_line.py"]]
+
+
+@pytest.mark.parametrize("more", [[], ["--slow"]])
+def test_without_a_browser_its_tests_are_left_out(ran, more):
+    command.main(["--no-browser", *more])
+    assert ["browser"] not in ran
+    assert f"--ignore={command.BROWSER_TESTS}" in ran[-1]
+
+
+def test_one_of_the_tools_that_fails_fails_the_command(ran, monkeypatch):
+    monkeypatch.setattr(command, "_run", lambda *words: 3 if "pyright" in words else 0)
+    assert command.main([]) == 3
+    assert command.main(["--slow"]) == 0
