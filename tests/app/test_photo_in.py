@@ -225,7 +225,7 @@ window.fetch = async (address, request) => {
 
 def test_a_lone_visitor_on_a_slow_line_is_told_of_no_others(visit, tmp_path):
     """Words and progress come late and in pieces; whoever is alone is never said to wait for others."""
-    page, photo = visit(script=IN_PIECES), phone_photo(tmp_path / "IMG_1.jpg")
+    page, photo = visit(script=IN_PIECES, own=True), phone_photo(tmp_path / "IMG_1.jpg")
     page.evaluate(
         """() => {
             window.said = new Set();
