@@ -182,11 +182,12 @@ class KeptPage:
         return self._page
 
     def clean(self, address):
-        """Take away what a test has left: open streams, stored data, a cut line, routes."""
+        """Take away what a test has left: open streams, stored data, a cut line, routes, dark colours."""
         page = self.lend()
         page.unroute_all()
         page.context.set_offline(False)
         page.set_default_timeout(30_000)
+        page.emulate_media(color_scheme="light")
         line = page.context.new_cdp_session(page)
         where = {"origin": page.evaluate("origin"), "storageTypes": "all"}
         page.goto(f"{address}/health")

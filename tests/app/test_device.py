@@ -113,6 +113,7 @@ def test_the_camera_is_answered_without_a_request_and_goes_on_without_the_server
         assert [url for url in live.asked if "app_id" not in url] == []
 
 
+@pytest.mark.slow
 def test_the_video_is_muted_in_the_page_and_plays_inline(live):
     video = live.watch().film.locator("video")
     assert video.evaluate("it => [it.muted, it.playsInline, it.isConnected, it.paused]") == [
@@ -147,6 +148,7 @@ def test_a_hidden_tab_stops_looking_and_goes_on_when_shown(live):
     live.looks_on()
 
 
+@pytest.mark.slow
 def test_a_camera_that_is_muted_for_a_while_is_waited_for(live):
     live.watch().looks_on()
     mute = """muted => {
@@ -163,6 +165,7 @@ def test_a_camera_that_is_muted_for_a_while_is_waited_for(live):
     live.looks_on()
 
 
+@pytest.mark.slow
 def test_another_tab_of_the_page_ends_the_camera(live):
     live.watch()
     live.page.evaluate("window.track = document.querySelector('.film video').srcObject.getTracks()[0]")
@@ -172,6 +175,7 @@ def test_another_tab_of_the_page_ends_the_camera(live):
     live.watch()
 
 
+@pytest.mark.slow
 def test_a_camera_that_is_taken_away_offers_to_start_again(live):
     live.watch()
     live.page.evaluate(
@@ -188,9 +192,9 @@ def test_a_camera_that_is_taken_away_offers_to_start_again(live):
     ("error", "why"),
     [
         ("NotAllowedError", "denied"),
-        ("NotFoundError", "none"),
-        ("NotReadableError", "used"),
-        ("Odd", "other"),
+        pytest.param("NotFoundError", "none", marks=pytest.mark.slow),
+        pytest.param("NotReadableError", "used", marks=pytest.mark.slow),
+        pytest.param("Odd", "other", marks=pytest.mark.slow),
     ],
 )
 def test_why_there_is_no_camera_is_said(built, camera, server, error, why):
@@ -200,6 +204,7 @@ def test_why_there_is_no_camera_is_said(built, camera, server, error, why):
         expect(live.start).to_have_text(text.DEVICE_LIVE["start"])
 
 
+@pytest.mark.slow
 def test_a_permission_denied_long_ago_gets_the_sentence_that_says_where_to_allow_it(
     built, playwright, chromium, server
 ):
@@ -213,6 +218,7 @@ def test_a_permission_denied_long_ago_gets_the_sentence_that_says_where_to_allow
     launched.close()
 
 
+@pytest.mark.slow
 def test_without_https_the_page_says_why_there_is_no_camera(built, camera, server):
     insecure = "Object.defineProperty(window, 'isSecureContext', { value: false });"
     with opened(camera, server.address, insecure) as live:
@@ -220,6 +226,7 @@ def test_without_https_the_page_says_why_there_is_no_camera(built, camera, serve
         expect(live.problem).to_have_text(text.CAMERA["insecure"])
 
 
+@pytest.mark.slow
 def test_a_low_battery_halves_the_rate_and_the_page_says_so(built, camera, server):
     battery = "navigator.getBattery = async () => ({ charging: false, level: 0.1 });"
     with opened(camera, server.address, battery) as live:
@@ -227,6 +234,7 @@ def test_a_low_battery_halves_the_rate_and_the_page_says_so(built, camera, serve
         expect(live.rate).to_contain_text("your battery is low")
 
 
+@pytest.mark.slow
 def test_storage_that_throws_is_done_without(built, camera, server):
     with opened(camera, server.address, THROWS) as live:
         live.watch()
@@ -240,6 +248,7 @@ def test_the_worker_goes_by_its_own_policy_and_only_the_hosts_own_is_asked(live,
     assert "script-src 'self' 'wasm-unsafe-eval';" in policy
 
 
+@pytest.mark.slow
 def test_a_second_visit_downloads_nothing_again(built, camera, tmp_path):
     with running(tmp_path) as page_server:
         context = camera.new_context(permissions=["camera"])
@@ -254,6 +263,7 @@ def test_a_second_visit_downloads_nothing_again(built, camera, tmp_path):
     assert all('"status": 304' in line and '"bundle"' in line for line in lines), lines
 
 
+@pytest.mark.slow
 def test_below_a_path_it_works_too(built, camera, tmp_path):
     with running(tmp_path, CAT_ROOT_PATH="/cats") as below:
         address = f"{below.address}/cats/"
@@ -281,6 +291,7 @@ def test_where_the_engine_cannot_run_the_servers_camera_is_there(built, camera, 
         live.page.locator("#live .verdict.cat").wait_for()
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_its_self_test_leaves_all_to_the_server(built, camera, server):
     context = camera.new_context(permissions=["camera"])
     context.route("**/bundle/manifest.json", lambda route: route.fulfill(json={"schema": 99}))
@@ -289,6 +300,7 @@ def test_a_model_that_fails_its_self_test_leaves_all_to_the_server(built, camera
     context.close()
 
 
+@pytest.mark.slow
 def test_a_browser_that_changes_what_is_drawn_leaves_all_to_the_server(built, camera, server):
     noise = (
         "const read = OffscreenCanvasRenderingContext2D.prototype.getImageData;"
