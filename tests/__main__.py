@@ -31,7 +31,10 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_TESTS, CONTAINER_TESTS = "tests/app", "tests/deploy/containers"
 MOST_WORKERS = 4
 """Test processes at most: each of some holds TensorFlow, 2 GB."""
-WORKERS = ["-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "loadfile"]
+WORKERS = [
+    "-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "loadfile", "--no-loadscope-reorder",
+]  # fmt: skip
+"""One file is run by one process; the files begin in the order that tests/conftest.py gives them."""
 LINT = (["ruff", "check", "--quiet"], ["ruff", "format", "--check", "--quiet"], ["pyright"])
 
 

@@ -1,8 +1,11 @@
 """What the test command runs, by its options."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from tests import __main__ as command
+from tests import conftest
 
 
 @pytest.fixture
@@ -47,6 +50,19 @@ def test_the_slow_ones_run_alone_or_those_of_them_that_options_choose(ran, capsy
 def test_what_options_choose_runs_whether_it_is_slow_or_not(ran):
     command.main(["tests/test_line.py"])
     assert ran == [["browser"], ["pytest", "tests/test_line.py"]]
+
+
+def test_the_longest_files_are_there_and_begin_first(request):
+    assert all((command.ROOT / name).is_file() for name in conftest.LONGEST)
+    last, first = (
+        SimpleNamespace(path=command.ROOT / name, fixturenames=())
+        for name in ("tests/test_main.py", conftest.LONGEST[0])
+    )
+    for item in (last, first):
+        item.get_closest_marker = lambda _: None
+    items = [last, first]
+    conftest.pytest_collection_modifyitems(request.config, items)
+    assert items == [first, last]
 
 
 @pytest.mark.parametrize("more", [[], ["--slow"]])
