@@ -39,7 +39,15 @@ LINT = (["ruff", "check", "--quiet"], ["ruff", "format", "--check", "--quiet"], 
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Set up, run what there is to run, and return the exit code: 0 when nothing wrong was found."""
+    """Set up, run what there is to run, and return the exit code: 0 when nothing wrong was found.
+
+    It is 2 for options that exclude each other.
+    """
+    if sum(each in arguments for each in (SLOW, ENGINES, CONTAINERS)) > 1:
+        print(
+            f"Give one of {SLOW}, {ENGINES} and {CONTAINERS}: each runs only its own tests.", file=sys.stderr
+        )
+        return 2
     options = [each for each in arguments if each not in (NO_BROWSER, SLOW, ENGINES, CONTAINERS)]
     if _install():
         print("The packages could not be installed; what went wrong stands above.", file=sys.stderr)

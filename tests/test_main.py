@@ -65,6 +65,18 @@ def test_the_longest_files_are_there_and_begin_first(request):
     assert items == [first, last]
 
 
+def test_pytest_alone_leaves_no_slow_test_out(request):
+    """So a file by its name runs whole, and mutants meet all tests."""
+    assert not [word for word in request.config.getini("addopts") if word.startswith("-m")]
+
+
+def test_options_that_exclude_each_other_are_told_in_a_sentence(ran, capsys):
+    assert command.main(["--slow", "--containers"]) == 2
+    assert ran == []
+    said = "Give one of --slow, --engines and --containers: each runs only its own tests.\n"
+    assert capsys.readouterr().err == said
+
+
 @pytest.mark.parametrize("more", [[], ["--slow"]])
 def test_without_a_browser_its_tests_are_left_out(ran, more):
     command.main(["--no-browser", *more])
