@@ -189,7 +189,9 @@ class KeptPage:
         page.set_default_timeout(30_000)
         page.emulate_media(color_scheme="light")
         line = page.context.new_cdp_session(page)
-        where = {"origin": page.evaluate("origin"), "storageTypes": "all"}
+        # What belongs to the tab is not among what the browser clears by origin; an empty tab has no storage.
+        origin = page.evaluate("() => { if (origin !== 'null') sessionStorage.clear(); return origin; }")
+        where = {"origin": origin, "storageTypes": "all"}
         page.goto(f"{address}/health")
         line.send("Storage.clearDataForOrigin", where)
         line.detach()
