@@ -92,18 +92,24 @@ def live(built, camera, server):
         yield watched
 
 
-def test_the_camera_is_answered_without_a_request_and_goes_on_without_the_server(built, camera, tmp_path):
+def test_the_camera_is_answered_without_a_request(live):
+    expect(live.part).to_contain_text("Your camera's pictures stay on this device.")
+    assert not live.page.locator("#server-live").is_visible()
+    live.watch()
+    live.asked.clear()
+    live.looks_on()
+    expect(live.rate).to_have_text(re.compile(r"^\d+ looks a second$"))
+    assert live.asked == []
+    assert live.film.locator("canvas").evaluate(
+        "it => it.getContext('2d').getImageData(0, 0, it.width, it.height).data.some(value => value)"
+    )
+
+
+@pytest.mark.slow
+def test_the_camera_goes_on_without_the_server(built, camera, tmp_path):
     with running(tmp_path) as page_server, opened(camera, page_server.address, COUNTED) as live:
-        expect(live.part).to_contain_text("Your camera's pictures stay on this device.")
-        assert not live.page.locator("#server-live").is_visible()
         live.watch()
         live.asked.clear()
-        live.looks_on()
-        expect(live.rate).to_have_text(re.compile(r"^\d+ looks a second$"))
-        assert live.asked == []
-        assert live.film.locator("canvas").evaluate(
-            "it => it.getContext('2d').getImageData(0, 0, it.width, it.height).data.some(value => value)"
-        )
         page_server.process.terminate()
         page_server.process.wait(30)
         live.looks_on()
