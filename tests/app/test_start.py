@@ -78,7 +78,7 @@ def upload(page, photo):
     assert list(page.uploads.rglob("secret.jpg"))
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("stop", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_stopping_ends_well_and_deletes_the_photos(tmp_path, examples, ignored_sigint, stop):
     with running(tmp_path) as page:
         upload(page, (examples / "coffee.jpg").read_bytes())

@@ -261,6 +261,7 @@ def test_the_workflow_makes_a_release_on_a_tag():
     assert "--push" not in script
 
 
+@pytest.mark.slow
 def test_the_bill_of_materials_lists_the_pins(tmp_path):
     pytest.importorskip("cyclonedx_py", reason="cyclonedx-bom is not installed")
     ready = release.Release(ROOT, "1.2.3", Bundle.read(), sys.executable)

@@ -275,8 +275,8 @@ def end(outbox, code, expires, monkeypatch):
 @pytest.mark.parametrize(
     "denied",
     [
-        ("s3:ListBucketVersions",),
-        ("s3:DeleteObjectVersion",),
+        pytest.param(("s3:ListBucketVersions",), marks=pytest.mark.slow),
+        pytest.param(("s3:DeleteObjectVersion",), marks=pytest.mark.slow),
         ("s3:ListBucketVersions", "s3:DeleteObjectVersion"),
     ],
 )

@@ -148,6 +148,7 @@ def test_the_mean_with_what_it_began_with_lies_between_them():
         np.testing.assert_allclose(after, before + 1.0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_learns_from_the_photos(train, validation, tmp_path):
     model = new()
     config = dataclasses.replace(CONFIG, epochs=12, views=256, learning_rate=4e-3, augmentation=0.2)
