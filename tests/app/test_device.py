@@ -284,8 +284,10 @@ def test_below_a_path_it_works_too(built, camera, tmp_path):
     "script",
     [
         WITHOUT_ENGINE,
-        "window.Worker = class { constructor() { throw new Error('broken'); } };",
-        "delete window.OffscreenCanvas;",
+        pytest.param(
+            "window.Worker = class { constructor() { throw new Error('broken'); } };", marks=pytest.mark.slow
+        ),
+        pytest.param("delete window.OffscreenCanvas;", marks=pytest.mark.slow),
     ],
     ids=["no WebAssembly", "no worker", "no canvas"],
 )
