@@ -169,7 +169,7 @@ def built() -> Engine:
 class KeptPage:
     """A Playwright page that one test after another visits with.
 
-    Loading the app again into the same page takes half the work of loading it in a new context.
+    Loading the app again into the same page takes less than half the work of loading it in a new context.
     """
 
     def __init__(self, browser):
