@@ -93,6 +93,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT, python: str 
             raise ReleaseError(f"{out} is there already; delete it to make the release anew.")
         print(f"{release.tag}: version, changelog, bundle and Git fit together.", flush=True)
         release.run(python, "-m", "tests", what="The tests")
+        release.run(python, "-m", "tests", "--slow", what="The slow tests")
         print("The tests passed.", flush=True)
         build(release, out, given.key, given.image_options)
         print("\n".join(_listed(out)))

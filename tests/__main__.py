@@ -1,13 +1,16 @@
-"""Set up and run the tests: `python3 -m tests [--no-browser] [--engines | --containers] [options of pytest]`.
+"""Set up and run the tests.
+
+    python3 -m tests [--no-browser] [--slow | --engines | --containers] [options of pytest]
 
 Needs only Python 3.11.
 
 Makes the virtual environment `.venv-dev`, installs requirements-dev.txt into it and gets Chromium for the
-browser tests where Debian's packages can be installed. Then ruff, pyright and pytest run. With options of
-pytest only pytest runs, in one process unless they say otherwise. `--no-browser` installs no Chromium and
-leaves the browser tests out. `--engines` runs only the tests of engines whose packages do not fit into
-`.venv-dev`, in environments of their own, which it makes first (tests/engines.py). `--containers` runs only
-the tests of the image. Both take minutes.
+browser tests where Debian's packages can be installed. Then ruff, pyright and pytest run, without the tests
+marked `slow`: `--slow` runs those, and only those. With options of pytest only pytest runs, in one process
+unless they say otherwise, and what they choose runs whether it is slow or not. `--no-browser` installs no
+Chromium and leaves the browser tests out. `--engines` runs only the tests of engines whose packages do not
+fit into `.venv-dev`, in environments of their own, which it makes first (tests/engines.py). `--containers`
+runs only the tests of the image. Both take minutes.
 """
 
 import os
@@ -20,7 +23,7 @@ from pathlib import Path
 
 from tests import engines
 
-NO_BROWSER, ENGINES, CONTAINERS = "--no-browser", "--engines", "--containers"
+NO_BROWSER, SLOW, ENGINES, CONTAINERS = "--no-browser", "--slow", "--engines", "--containers"
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = ROOT / ".venv-dev"
 PYTHON = ENVIRONMENT / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -28,13 +31,24 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_TESTS, CONTAINER_TESTS = "tests/app", "tests/deploy/containers"
 MOST_WORKERS = 4
 """Test processes at most: each of some holds TensorFlow, 2 GB."""
-WORKERS = ["-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "loadfile"]
+WORKERS = [
+    "-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "loadfile", "--no-loadscope-reorder",
+]  # fmt: skip
+"""One file is run by one process; the files begin in the order that tests/conftest.py gives them."""
 LINT = (["ruff", "check", "--quiet"], ["ruff", "format", "--check", "--quiet"], ["pyright"])
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Set up, run what there is to run, and return the exit code: 0 when nothing wrong was found."""
-    options = [each for each in arguments if each not in (NO_BROWSER, ENGINES, CONTAINERS)]
+    """Set up, run what there is to run, and return the exit code: 0 when nothing wrong was found.
+
+    It is 2 for options that exclude each other.
+    """
+    if sum(each in arguments for each in (SLOW, ENGINES, CONTAINERS)) > 1:
+        print(
+            f"Give one of {SLOW}, {ENGINES} and {CONTAINERS}: each runs only its own tests.", file=sys.stderr
+        )
+        return 2
+    options = [each for each in arguments if each not in (NO_BROWSER, SLOW, ENGINES, CONTAINERS)]
     if _install():
         print("The packages could not be installed; what went wrong stands above.", file=sys.stderr)
         return 1
@@ -46,8 +60,13 @@ def main(arguments: Sequence[str]) -> int:
     if browser:
         _get_browser()
     left_out = [] if browser else [f"--ignore={BROWSER_TESTS}"]
-    codes = [] if options else [_run(PYTHON, "-m", *tool) for tool in LINT]
-    codes.append(_run(PYTHON, "-m", "pytest", *left_out, *(options or WORKERS)))
+    slow = SLOW in arguments
+    if slow or options:
+        chosen = ["-m", "slow"] if slow else []
+        return _run(PYTHON, "-m", "pytest", *left_out, *chosen, *(options or WORKERS))
+    codes = [_run(PYTHON, "-m", *tool) for tool in LINT]
+    codes.append(_run(PYTHON, "-m", "pytest", *left_out, "-m", "not slow", *WORKERS))
+    print(f"The slow tests were left out: `python3 -m tests {SLOW}` runs them.")
     return max(codes)
 
 

@@ -11,6 +11,22 @@ sys.path.insert(0, str(ROOT))  # a bare `pytest` does not look for packages here
 
 from tests.engines import MARK  # noqa: E402
 
+LONGEST = (
+    "tests/test_line.py",
+    "tests/train/fit/test_finetune.py",
+    "tests/app/test_device.py",
+    "tests/app/test_page.py",
+    "tests/app/test_on_device.py",
+    "tests/app/test_accessibility.py",
+    "tests/app/test_photo_in.py",
+    "tests/cat_model/test_photo_attacks.py",
+    "tests/train/test_tune.py",
+    "tests/app/test_static_site.py",
+    "tests/app/test_gallery.py",
+    "tests/pipelines/score/test_places.py",
+)
+"""Files that take longest. They begin first, so that no process is left alone with one at the end."""
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -21,7 +37,8 @@ def pytest_addoption(parser):
 def pytest_collection_modifyitems(config, items):
     """Mark the tests that use CAT_SHARED, so that `-m shared` and `-m "not shared"` choose them.
 
-    Tests of engines are left out unless `-m engines` asks for them: each starts one, which takes minutes.
+    The longest files come first. Tests of engines are left out unless `-m engines` asks for them: each starts
+    one, which takes minutes.
     """
     skip = pytest.mark.skip(reason="Engines are tried only by python -m tests --engines: that takes minutes.")
     for item in items:
@@ -29,6 +46,8 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.shared)
         if item.get_closest_marker(MARK) and MARK not in config.option.markexpr:
             item.add_marker(skip)
+    begins = {ROOT / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: begins.get(item.path, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,7 @@ def python_files(*folders):
     return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
+@cache
 def variables_read():
     """The CAT_* variables that the code reads; of tests, which also name others', only what they ask for."""
     packages = [init.parent.name for init in ROOT.glob("*/__init__.py") if init.parent.name != "tests"]

@@ -35,6 +35,7 @@ def test_an_environment_is_made_once_and_anew_when_its_pins_change(pins, monkeyp
     assert engines.require("empty").is_file()
 
 
+@pytest.mark.slow
 def test_pins_that_cannot_be_installed_make_no_environment(pins, capfd):
     pins.write_text("./no-such-package\n")
     assert engines.make_all() == 1

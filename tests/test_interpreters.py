@@ -107,6 +107,7 @@ def plain_answers(photos):
     return [theirs.predict(photo) for photo in photos]
 
 
+@pytest.mark.slow
 def test_tflite_runtime_answers_the_same(old_python, photos, answers, plain_answers):
     imported = "import tflite_runtime, numpy, sys; sys.exit(numpy.__version__ >= '2')"
     assert subprocess.run([old_python, "-c", imported], check=False).returncode == 0

@@ -216,6 +216,7 @@ def test_the_same_command_again_trains_nothing(good, wild, people, capsys):
     assert "finished already" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_model_of_shuffled_labels_is_refused_and_the_bundle_is_untouched(
     workplace, wild, people, bundle, capsys
 ):
@@ -237,6 +238,7 @@ def test_export_needs_a_finished_run_and_says_so(workplace, good, capsys):
     assert not (workplace / "none").exists()
 
 
+@pytest.mark.slow
 def test_what_the_checks_find_stops_the_run_until_it_is_decided_about_or_overridden(workplace, capsys):
     photos = generated_photos.write(workplace / "flawed", 20)
     broken = b"\xff\xd8\xff\xe0 no more"
@@ -257,6 +259,7 @@ def test_what_the_checks_find_stops_the_run_until_it_is_decided_about_or_overrid
     assert "cat/broken.jpg" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_peoples_answers_refresh_the_head_through_the_same_gate(workplace, good, bundle, capsys):
     served, outbox = shutil.copytree(bundle, workplace / "served"), Outbox(workplace / "outbox")
     predictor, generator = cat_model.load(served), np.random.default_rng(3)
@@ -288,6 +291,7 @@ def test_peoples_answers_refresh_the_head_through_the_same_gate(workplace, good,
     assert "train refresh" in manifest["training"]["command"]
 
 
+@pytest.mark.slow
 def test_reviewed_photos_of_peoples_answers_are_learned_from_through_the_same_checks(
     workplace, wild, people, good, bundle
 ):

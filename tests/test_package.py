@@ -183,7 +183,9 @@ def test_instant_explanations_need_no_extra(plain, examples):
     assert (plain.parent / "instant.png").exists()
 
 
-@pytest.mark.parametrize("extra", EXTRAS)
+@pytest.mark.parametrize(
+    "extra", [each if each == "explain" else pytest.param(each, marks=pytest.mark.slow) for each in EXTRAS]
+)
 def test_without_an_extra_a_sentence_says_which_to_install(plain, examples, extra):
     package, arguments, variables = EXTRAS[extra]
     photo = [] if arguments == ["serve"] else [examples / "chelsea.jpg"]
@@ -219,6 +221,7 @@ def test_in_a_checkout_the_sentence_names_the_checkout():
     assert extras.command("web") == "pip install '.[web]'"
 
 
+@pytest.mark.slow
 def test_with_the_extra_the_command_serves_the_page(wheel, tmp_path):
     commands = installed(wheel, tmp_path / "env", "web")
     with socket.socket() as free:

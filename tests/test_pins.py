@@ -138,6 +138,7 @@ def test_the_app_needs_no_more_than_a_handful_of_packages():
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_app_runs_in_an_environment_of_only_its_requirements(tmp_path):
     venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / ("Scripts/python.exe" if os.name == "nt" else "bin/python")

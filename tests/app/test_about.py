@@ -8,6 +8,7 @@ import pytest
 
 from cat_model.bundle import CARD, SHIPPED_BUNDLE
 from tests.app.conftest import running
+from tests.app.visiting import SCHEMES, switch
 from web import text
 
 OLD = Path(__file__).parents[1] / "data" / "old" / "bundle"
@@ -19,15 +20,16 @@ def opened(page):
     return page
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_page_tells_how_good_its_model_is(visit, predictor, scheme, width):
-    page = opened(visit(color_scheme=scheme, viewport={"width": width, "height": 844}))
-    words = page.inner_text("#figures")
-    assert predictor.bundle.version in words
-    assert text.HOW_GOOD in words
-    assert page.locator("svg.calibration circle").count()
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+def test_the_page_tells_how_good_its_model_is(visit, predictor, width):
+    page = opened(visit(viewport={"width": width, "height": 844}))
+    for scheme in SCHEMES:
+        switch(page, scheme)
+        words = page.inner_text("#figures")
+        assert predictor.bundle.version in words
+        assert text.HOW_GOOD in words
+        assert page.locator("svg.calibration circle").count()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_the_model_card_is_a_click_away(visit, server, predictor):
@@ -40,6 +42,7 @@ def test_the_model_card_is_a_click_away(visit, server, predictor):
     assert answer.headers["content-type"].startswith("text/plain")
 
 
+@pytest.mark.slow
 def test_a_newer_model_is_told_of_when_it_answers(visit, tmp_path):
     """An old bundle without a card is replaced by the shipped one while the page runs."""
     bundle = tmp_path / "bundle"

@@ -1,14 +1,15 @@
-"""axe-core finds nothing serious in any state of the page, light or dark, wide or narrow."""
+"""axe-core finds nothing serious in any state of the page, light or dark, wide or narrow.
+
+Each state is reached once and looked at in both colour schemes.
+"""
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.app import axe
 from tests.app.test_page import PHONE
-from tests.app.visiting import CAT, OTHER, REFUSED, example, show
+from tests.app.visiting import CAT, OTHER, REFUSED, SCHEMES, example, show, switch
 from web import text
-
-FADES_MS = 400
 
 
 @pytest.fixture(scope="session")
@@ -21,18 +22,20 @@ def checked(script):
     """Collect what is found in each state, so that one run tells all."""
 
     def check(page, state):
-        page.wait_for_timeout(FADES_MS)
-        if said := axe.serious(page, script):
-            check.found[state] = said
+        for scheme in SCHEMES:
+            switch(page, scheme)
+            if said := axe.serious(page, script):
+                check.found[state, scheme] = said
 
     check.found = {}
     return check
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("device", [{}, PHONE], ids=["desktop", "phone"])
-def test_the_tab_for_a_photo(visit, checked, bad, scheme, device):
-    page = visit(color_scheme=scheme, **device)
+@pytest.mark.parametrize(
+    "device", [{}, pytest.param(PHONE, marks=pytest.mark.slow)], ids=["desktop", "phone"]
+)
+def test_the_tab_for_a_photo(visit, checked, bad, device):
+    page = visit(**device)
     page.get_by_role("button", name="A cat", exact=True).wait_for()
     checked(page, "empty")
     page.get_by_text("What is kept, why").click()
@@ -65,10 +68,9 @@ def test_the_tab_for_a_photo(visit, checked, bad, scheme, device):
     assert not checked.found
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_not_sure_and_looking(visit, checked, scheme):
+def test_not_sure_and_looking(visit, checked):
     """The model is often sure; so the panels are put where answers appear."""
-    page = visit(color_scheme=scheme)
+    page = visit()
     for panel in (
         text.LOOKING,
         text.panel("unsure", "Not sure", "It may be a cat, it may be something else."),
@@ -80,9 +82,8 @@ def test_not_sure_and_looking(visit, checked, scheme):
     assert not checked.found
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_other_tabs(visit, checked, examples, bad, scheme):
-    page = visit(color_scheme=scheme)
+def test_the_other_tabs(visit, checked, examples, bad):
+    page = visit()
     page.get_by_role("tab", name="Live").click()
     page.locator("#camera").get_by_text("Click to Access Webcam").wait_for()
     checked(page, "live")

@@ -73,6 +73,7 @@ def test_without_a_password_there_is_no_such_part(server):
     assert "For the owner" not in httpx.get(f"{server.address}/config").text
 
 
+@pytest.mark.slow
 def test_it_opens_in_the_browser(browser, tmp_path, predictor):
     bundle = shutil.copytree(predictor.bundle.folder, tmp_path / "bundle")
     with running(tmp_path, CAT_OWNER_PASSWORD="sesame", CAT_BUNDLE=bundle) as page:

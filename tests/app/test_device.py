@@ -123,18 +123,24 @@ def live(built, camera, server):
         yield watched
 
 
-def test_the_camera_is_answered_without_a_request_and_goes_on_without_the_server(built, camera, tmp_path):
+def test_the_camera_is_answered_without_a_request(live):
+    expect(live.part).to_contain_text("Your camera's pictures stay on this device.")
+    assert not live.page.locator("#server-live").is_visible()
+    live.watch()
+    live.asked.clear()
+    live.looks_on()
+    expect(live.rate).to_have_text(re.compile(r"^\d+ looks a second$"))
+    assert live.asked == []
+    assert live.film.locator("canvas").evaluate(
+        "it => it.getContext('2d').getImageData(0, 0, it.width, it.height).data.some(value => value)"
+    )
+
+
+@pytest.mark.slow
+def test_the_camera_goes_on_without_the_server(built, camera, tmp_path):
     with running(tmp_path) as page_server, opened(camera, page_server.address, COUNTED) as live:
-        expect(live.part).to_contain_text("Your camera's pictures stay on this device.")
-        assert not live.page.locator("#server-live").is_visible()
         live.watch()
         live.asked.clear()
-        live.looks_on()
-        expect(live.rate).to_have_text(re.compile(r"^\d+ looks a second$"))
-        assert live.asked == []
-        assert live.film.locator("canvas").evaluate(
-            "it => it.getContext('2d').getImageData(0, 0, it.width, it.height).data.some(value => value)"
-        )
         page_server.process.terminate()
         page_server.process.wait(30)
         live.looks_on()
@@ -154,11 +160,13 @@ def test_no_frame_is_looked_at_twice(built, camera, server, examples):
         assert 2 < looks <= shown
 
 
+@pytest.mark.slow
 def test_a_browser_without_frames_of_videos_copies_them(built, camera, server):
     with opened(camera, server.address, COUNTED, "delete window.VideoFrame;") as live:
         live.watch().looks_on()
 
 
+@pytest.mark.slow
 def test_a_browser_whose_workers_cannot_read_such_frames_copies_them(built, camera, server):
     worker = (built.folder / "worker.js").read_text("utf-8")
     refusing = (
@@ -180,6 +188,7 @@ def test_a_browser_whose_workers_cannot_read_such_frames_copies_them(built, came
     context.close()
 
 
+@pytest.mark.slow
 def test_a_still_picture_gets_the_answer_of_the_photo_tab(
     built, playwright, chromium, server, examples, tmp_path
 ):
@@ -205,6 +214,7 @@ def test_a_still_picture_gets_the_answer_of_the_photo_tab(
     launched.close()
 
 
+@pytest.mark.slow
 def test_the_video_is_muted_in_the_page_and_plays_inline(live):
     video = live.watch().film.locator("video")
     assert video.evaluate("it => [it.muted, it.playsInline, it.isConnected, it.paused]") == [
@@ -239,6 +249,7 @@ def test_a_hidden_tab_stops_looking_and_goes_on_when_shown(live):
     live.looks_on()
 
 
+@pytest.mark.slow
 def test_a_camera_that_is_muted_for_a_while_is_waited_for(live):
     live.watch().looks_on()
     mute = """muted => {
@@ -255,6 +266,7 @@ def test_a_camera_that_is_muted_for_a_while_is_waited_for(live):
     live.looks_on()
 
 
+@pytest.mark.slow
 def test_another_tab_of_the_page_ends_the_camera(live):
     live.watch()
     live.page.evaluate("window.track = document.querySelector('.film video').srcObject.getTracks()[0]")
@@ -264,6 +276,7 @@ def test_another_tab_of_the_page_ends_the_camera(live):
     live.watch()
 
 
+@pytest.mark.slow
 def test_a_camera_that_is_taken_away_offers_to_start_again(live):
     live.watch()
     live.page.evaluate(
@@ -280,9 +293,9 @@ def test_a_camera_that_is_taken_away_offers_to_start_again(live):
     ("error", "why"),
     [
         ("NotAllowedError", "denied"),
-        ("NotFoundError", "none"),
-        ("NotReadableError", "used"),
-        ("Odd", "other"),
+        pytest.param("NotFoundError", "none", marks=pytest.mark.slow),
+        pytest.param("NotReadableError", "used", marks=pytest.mark.slow),
+        pytest.param("Odd", "other", marks=pytest.mark.slow),
     ],
 )
 def test_why_there_is_no_camera_is_said(built, camera, server, error, why):
@@ -292,6 +305,7 @@ def test_why_there_is_no_camera_is_said(built, camera, server, error, why):
         expect(live.start).to_have_text(text.DEVICE_LIVE["start"])
 
 
+@pytest.mark.slow
 def test_a_permission_denied_long_ago_gets_the_sentence_that_says_where_to_allow_it(
     built, playwright, chromium, server
 ):
@@ -305,6 +319,7 @@ def test_a_permission_denied_long_ago_gets_the_sentence_that_says_where_to_allow
     launched.close()
 
 
+@pytest.mark.slow
 def test_without_https_the_page_says_why_there_is_no_camera(built, camera, server):
     insecure = "Object.defineProperty(window, 'isSecureContext', { value: false });"
     with opened(camera, server.address, insecure) as live:
@@ -312,6 +327,7 @@ def test_without_https_the_page_says_why_there_is_no_camera(built, camera, serve
         expect(live.problem).to_have_text(text.CAMERA["insecure"])
 
 
+@pytest.mark.slow
 def test_a_low_battery_halves_the_rate_and_the_page_says_so(built, camera, server):
     battery = "navigator.getBattery = async () => ({ charging: false, level: 0.1 });"
     with opened(camera, server.address, battery) as live:
@@ -319,6 +335,7 @@ def test_a_low_battery_halves_the_rate_and_the_page_says_so(built, camera, serve
         expect(live.rate).to_contain_text("your battery is low")
 
 
+@pytest.mark.slow
 def test_storage_that_throws_is_done_without(built, camera, server):
     with opened(camera, server.address, THROWS) as live:
         live.watch()
@@ -332,6 +349,7 @@ def test_the_worker_goes_by_its_own_policy_and_only_the_hosts_own_is_asked(live,
     assert "script-src 'self' 'wasm-unsafe-eval';" in policy
 
 
+@pytest.mark.slow
 def test_a_second_visit_downloads_nothing_again(built, camera, tmp_path):
     with running(tmp_path) as page_server:
         context = camera.new_context(permissions=["camera"])
@@ -346,6 +364,7 @@ def test_a_second_visit_downloads_nothing_again(built, camera, tmp_path):
     assert all('"status": 304' in line and '"bundle"' in line for line in lines), lines
 
 
+@pytest.mark.slow
 def test_below_a_path_it_works_too(built, camera, tmp_path):
     with running(tmp_path, CAT_ROOT_PATH="/cats") as below:
         address = f"{below.address}/cats/"
@@ -360,8 +379,10 @@ def test_below_a_path_it_works_too(built, camera, tmp_path):
     "script",
     [
         WITHOUT_ENGINE,
-        "window.Worker = class { constructor() { throw new Error('broken'); } };",
-        "delete window.OffscreenCanvas;",
+        pytest.param(
+            "window.Worker = class { constructor() { throw new Error('broken'); } };", marks=pytest.mark.slow
+        ),
+        pytest.param("delete window.OffscreenCanvas;", marks=pytest.mark.slow),
     ],
     ids=["no WebAssembly", "no worker", "no canvas"],
 )
@@ -373,6 +394,7 @@ def test_where_the_engine_cannot_run_the_servers_camera_is_there(built, camera, 
         live.page.locator("#live .verdict.cat").wait_for()
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_its_self_test_leaves_all_to_the_server(built, camera, server):
     context = camera.new_context(permissions=["camera"])
     context.route("**/bundle/manifest.json", lambda route: route.fulfill(json={"schema": 99}))
@@ -381,6 +403,7 @@ def test_a_model_that_fails_its_self_test_leaves_all_to_the_server(built, camera
     context.close()
 
 
+@pytest.mark.slow
 def test_a_browser_that_changes_what_is_drawn_leaves_all_to_the_server(built, camera, server):
     noise = (
         "const read = OffscreenCanvasRenderingContext2D.prototype.getImageData;"

@@ -80,11 +80,13 @@ def test_the_thorough_search_is_pythons(started, site, python, examples):
     assert pair.same
 
 
+@pytest.mark.slow
 def test_files_that_the_browser_decodes_get_nearly_the_same(started, site, python, examples):
     pairs = list(bench.compare(started(), site, python, sorted(examples.glob("*.jpg")), files=True))
     assert all(pair.apart <= bench.FAR and pair.same for pair in pairs), pairs
 
 
+@pytest.mark.slow
 def test_a_photo_is_turned_upright(started, site, python, examples, tmp_path):
     from PIL import Image
 
@@ -178,6 +180,7 @@ def test_a_frame_of_a_video_is_seen_as_it_is_shown(started, site, examples):
         assert frame == pytest.approx(expected, abs=bench.NEAR), name
 
 
+@pytest.mark.slow
 def test_looks_leave_no_memory_behind(started, site, examples):
     page = started()
     url = site.put_file((examples / "chelsea.jpg").read_bytes())

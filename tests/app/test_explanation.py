@@ -108,6 +108,7 @@ def test_a_closer_look_that_nobody_waits_for_ends():
     assert ended.wait(10)
 
 
+@pytest.mark.slow
 def test_the_live_tab_answers_frames_and_stores_none(playwright, chromium, server, examples, tmp_path):
     film = film_of(examples / "chelsea.jpg", tmp_path / "camera.mjpeg")
     stored = {path for path in server.uploads.rglob("*") if path.is_file()}

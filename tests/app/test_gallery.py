@@ -142,6 +142,7 @@ def test_the_zip_holds_the_cats_own_files_under_names_of_their_own(several, mixe
     }
 
 
+@pytest.mark.slow
 def test_without_cats_there_is_no_zip(several, examples):
     page = several()
     choose(page, [examples / "coffee.jpg"])
@@ -149,6 +150,7 @@ def test_without_cats_there_is_no_zip(several, examples):
     assert page.inner_text("#gallery-line") == "I have looked at your photo."
 
 
+@pytest.mark.slow
 def test_of_more_than_fifty_the_first_are_taken_and_the_page_says_so(several, tmp_path):
     paths = [tmp_path / f"{number:02}.png" for number in range(MOST + 2)]
     for number, path in enumerate(paths):
@@ -171,6 +173,7 @@ def uploaded(server):
     return {path for path in server.uploads.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_the_names_stay_in_the_browser_and_nothing_is_kept(several, server, mixed, examples, tmp_path):
     secret = tmp_path / "Erika Mustermann.jpg"
     secret.write_bytes((examples / "chelsea.jpg").read_bytes())
@@ -188,6 +191,7 @@ def test_the_names_stay_in_the_browser_and_nothing_is_kept(several, server, mixe
     assert {*server.records(), *server.photos()} == before
 
 
+@pytest.mark.slow
 def test_a_name_is_shown_as_text(several, examples, tmp_path):
     odd = tmp_path / "<img src=x onerror=document.title=1>.jpg"
     odd.write_bytes((examples / "chelsea.jpg").read_bytes())
@@ -197,6 +201,7 @@ def test_a_name_is_shown_as_text(several, examples, tmp_path):
     assert page.title() == text.TITLE
 
 
+@pytest.mark.slow
 def test_dropped_photos_are_looked_at(several, examples):
     page = several()
     page.evaluate(
@@ -214,6 +219,7 @@ def test_dropped_photos_are_looked_at(several, examples):
     assert tiles(page) == [("cat", "one.jpg"), ("cat", "two.jpg")]
 
 
+@pytest.mark.slow
 def test_the_photos_stay_while_another_tab_is_open_and_go_with_clear(several, mixed):
     page = several()
     choose(page, mixed)
@@ -227,6 +233,7 @@ def test_the_photos_stay_while_another_tab_is_open_and_go_with_clear(several, mi
     assert tiles(page) == [("cat", "chelsea.jpg")]
 
 
+@pytest.mark.slow
 def test_new_photos_take_the_place_of_those_that_still_wait(several, mixed, examples):
     page = several()
     page.set_input_files("#gallery-files", mixed * 5)
@@ -235,6 +242,7 @@ def test_new_photos_take_the_place_of_those_that_still_wait(several, mixed, exam
     assert page.inner_text("#gallery-line") == "I have looked at your photo."
 
 
+@pytest.mark.slow
 def test_photos_that_cannot_be_sent_say_so(several, mixed):
     page = several()
     page.context.set_offline(True)
@@ -242,6 +250,7 @@ def test_photos_that_cannot_be_sent_say_so(several, mixed):
     assert page.locator(".tile.wrong .detail").all_inner_texts() == [text.NOT_REACHED] * 2
 
 
+@pytest.mark.slow
 def test_a_file_over_the_limit_is_one_tile(several, examples, tmp_path):
     big = tmp_path / "big.png"
     big.write_bytes(bytes(20_000_001))
@@ -252,6 +261,7 @@ def test_a_file_over_the_limit_is_one_tile(several, examples, tmp_path):
     assert said == "This file has 20.1 MB. I take up to 20 MB."
 
 
+@pytest.mark.slow
 def test_a_server_without_place_for_photos_says_so_in_the_tile(tmp_path, several, examples):
     with running(tmp_path) as full:
         (own,) = full.uploads.glob(f"{PREFIX}*")
@@ -262,6 +272,7 @@ def test_a_server_without_place_for_photos_says_so_in_the_tile(tmp_path, several
         assert page.locator(".tile.wrong .detail").inner_text() == text.NO_PLACE
 
 
+@pytest.mark.slow
 def test_who_is_too_quick_waits_and_is_answered(tmp_path, several, examples):
     with running(tmp_path, CAT_RATE=60) as slow:
         page = several(slow.address)

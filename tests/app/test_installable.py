@@ -3,6 +3,7 @@
 import io
 
 import httpx
+import pytest
 from PIL import Image
 
 from tests.app.conftest import QUIET, running
@@ -33,6 +34,7 @@ def test_a_browser_finds_the_page_installable(visit):
     assert set(errors) <= {"in-incognito"}  # as every context of a test is
 
 
+@pytest.mark.slow
 def test_without_the_server_there_is_a_sentence_and_nothing_was_kept(
     playwright, chromium, examples, tmp_path
 ):

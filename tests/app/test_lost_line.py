@@ -53,6 +53,7 @@ def test_a_photo_that_was_not_sent_is_kept_and_sent_on_a_click(marked, examples)
     assert is_the_same(page)
 
 
+@pytest.mark.slow
 def test_a_photo_that_was_not_sent_in_place_of_another_is_said_not_to_be_sent(marked, examples):
     page = marked()
     example(page, "An astronaut")
@@ -80,6 +81,7 @@ def test_an_example_that_was_not_reached_can_be_tried_again(marked):
     assert is_the_same(page)
 
 
+@pytest.mark.slow
 def test_a_server_that_ends_while_it_looks_leaves_the_photo_and_the_next_one_gets_it(
     marked, examples, tmp_path
 ):
@@ -102,6 +104,7 @@ def test_a_server_that_ends_while_it_looks_leaves_the_photo_and_the_next_one_get
         assert "chelsea" not in page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")
 
 
+@pytest.mark.slow
 def test_an_example_of_a_server_that_is_gone_is_taken_from_the_next(marked, tmp_path):
     port = free_port()
     with running(tmp_path / "first", port) as first:
@@ -114,6 +117,7 @@ def test_an_example_of_a_server_that_is_gone_is_taken_from_the_next(marked, tmp_
         page.locator(OTHER).wait_for()
 
 
+@pytest.mark.slow
 def test_a_stream_that_ends_in_the_middle_fails_the_question_and_the_page_goes_on(marked, examples):
     page, asked = marked(), []
 
@@ -135,6 +139,7 @@ def test_a_stream_that_ends_in_the_middle_fails_the_question_and_the_page_goes_o
     assert is_the_same(page)
 
 
+@pytest.mark.slow
 def test_a_kept_photo_goes_with_the_photo_on_the_page(marked, examples):
     page = marked()
     cut(page)

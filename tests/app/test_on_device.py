@@ -12,9 +12,8 @@ import cat_model
 from cat_model.settings import SHIPPED_BUNDLE
 from tests.app import axe
 from tests.app.conftest import camera_arguments, film_of, running
-from tests.app.test_accessibility import FADES_MS
 from tests.app.test_page import PHONE
-from tests.app.visiting import CAT, OTHER, example, show
+from tests.app.visiting import CAT, OTHER, SCHEMES, example, show, switch
 from tests.web.test_browser import OLD
 from web import text
 
@@ -69,6 +68,7 @@ def headline(page, panel):
     return page.locator(f"{panel} .headline").inner_text()
 
 
+@pytest.mark.slow
 def test_who_has_switched_it_off_while_it_was_loaded_keeps_it_off(built, visit, examples):
     page = visit(device=True, script=HELD)
     box = page.locator("#device-on:enabled")
@@ -104,6 +104,7 @@ def test_a_photo_is_answered_here_and_nothing_of_it_is_sent(ready, server, examp
     assert {path for path in server.uploads.rglob("*") if path.is_file()} == stored
 
 
+@pytest.mark.slow
 def test_it_goes_on_when_the_server_is_stopped(ready, tmp_path, examples):
     with running(tmp_path) as own:
         page = ready(own.address)
@@ -115,7 +116,17 @@ def test_it_goes_on_when_the_server_is_stopped(ready, tmp_path, examples):
         page.locator(f"{HERE}.other").wait_for()
 
 
-@pytest.mark.parametrize("name", ["chelsea.jpg", "astronaut.jpg", "coffee.jpg", "large.jpg", "turned.png"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "chelsea.jpg",
+        *(
+            pytest.param(each, marks=pytest.mark.slow)
+            for each in ("astronaut.jpg", "coffee.jpg", "large.jpg")
+        ),
+        pytest.param("turned.png", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("thorough", [False, True], ids=["quick", "thorough"])
 def test_the_verdict_is_the_same_either_way(ready, examples, tmp_path, name, thorough):
     photo = examples / name
@@ -158,6 +169,7 @@ def test_the_thorough_search_is_made_here_when_its_box_is_ticked(ready, examples
     )
 
 
+@pytest.mark.slow
 def test_what_the_browser_cannot_read_is_sent_only_when_asked(ready, examples, tmp_path):
     with Image.open(examples / "chelsea.jpg") as photo:
         scene = photo.convert("RGB")
@@ -194,6 +206,7 @@ def test_with_the_switch_off_the_server_answers_and_the_page_says_so_before(read
     page.locator(f"{HERE}.other").wait_for()
 
 
+@pytest.mark.slow
 def test_who_saves_data_is_asked_before_the_model_is_loaded(built, visit, examples):
     page = visit(device=True, script=SAVES_DATA)
     asked = []
@@ -207,6 +220,7 @@ def test_who_saves_data_is_asked_before_the_model_is_loaded(built, visit, exampl
     page.locator(f"{HERE}.cat").wait_for(timeout=60_000)
 
 
+@pytest.mark.slow
 def test_photos_and_examples_take_each_others_place(ready, examples):
     page = ready()
     example(page, "A cup of coffee")
@@ -230,6 +244,7 @@ def test_photos_and_examples_take_each_others_place(ready, examples):
     expect(page.locator("#device-photo .picture")).to_have_count(0)
 
 
+@pytest.mark.slow
 def test_the_strength_of_the_colours_is_that_of_the_slider(ready, examples):
     page = ready()
     show(page, examples / "chelsea.jpg")
@@ -241,6 +256,7 @@ def test_the_strength_of_the_colours_is_that_of_the_slider(ready, examples):
     assert not heat.is_visible()
 
 
+@pytest.mark.slow
 def test_a_bundle_swapped_on_the_server_answers_the_next_photo(ready, tmp_path, examples):
     folder = shutil.copytree(SHIPPED_BUNDLE, tmp_path / "bundle")
     photo = examples / "coffee.jpg"
@@ -263,6 +279,7 @@ def test_a_bundle_swapped_on_the_server_answers_the_next_photo(ready, tmp_path, 
         expect(page.locator(HERE)).to_contain_text(after)
 
 
+@pytest.mark.slow
 def test_the_webcam_of_the_tab_is_answered_here_too(built, playwright, chromium, server, examples, tmp_path):
     film = film_of(examples / "chelsea.jpg", tmp_path / "cat.mjpeg")
     browser = playwright.chromium.launch(executable_path=chromium, args=camera_arguments(film))
@@ -278,21 +295,24 @@ def test_the_webcam_of_the_tab_is_answered_here_too(built, playwright, chromium,
     browser.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("form", [{}, PHONE], ids=["desktop", "phone"])
-def test_axe_finds_nothing_serious(ready, examples, bad, scheme, form):
+@pytest.mark.parametrize("form", [{}, pytest.param(PHONE, marks=pytest.mark.slow)], ids=["desktop", "phone"])
+def test_axe_finds_nothing_serious(ready, examples, bad, form):
     script = axe.source()
-    page = ready(color_scheme=scheme, **form)
+    page = ready(**form)
     found = {}
+
+    def check(state):
+        for scheme in SCHEMES:
+            switch(page, scheme)
+            found[state, scheme] = axe.serious(page, script)
+
     show(page, examples / "chelsea.jpg")
     page.get_by_role("button", name="Send this photo").wait_for()
-    page.wait_for_timeout(FADES_MS)
-    found["answered"] = axe.serious(page, script)
+    check("answered")
     show(page, bad["text.jpg"])
     page.locator(f"{HERE}.wrong").wait_for()
-    found["unreadable"] = axe.serious(page, script)
+    check("unreadable")
     page.get_by_role("tab", name="Live").click()
     page.locator("#device-live .start:enabled").wait_for()
-    page.wait_for_timeout(FADES_MS)
-    found["live"] = axe.serious(page, script)
+    check("live")
     assert not any(found.values()), found

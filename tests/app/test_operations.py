@@ -130,6 +130,7 @@ def test_a_login_a_rate_and_a_folder_that_cannot_be_written(tmp_path, examples):
         assert "others wait too" in httpx.get(f"{page.address}/busy").text
 
 
+@pytest.mark.slow
 def test_a_running_page_follows_a_new_bundle_and_says_when_it_cannot(tmp_path, predictor):
     folder = shutil.copytree(predictor.bundle.folder, tmp_path / "bundle")
     with running(tmp_path, CAT_BUNDLE=folder) as page:
@@ -149,6 +150,7 @@ def until(holds):
     pytest.fail("It did not come about within a minute.")
 
 
+@pytest.mark.slow
 def test_visitors_who_wait_are_answered_before_the_page_ends(tmp_path, examples):
     """Ten ask, one is judged at a time, and the page is told to end at once: all are answered."""
     with running(tmp_path, CAT_WORKERS=1) as page:
@@ -169,6 +171,7 @@ def test_visitors_who_wait_are_answered_before_the_page_ends(tmp_path, examples)
         assert page.process.wait(10) == 0
 
 
+@pytest.mark.slow
 def test_one_visitor_leaves_places_to_others_and_nobody_passes_the_queue(tmp_path, examples):
     with running(tmp_path, CAT_WORKERS=1) as page:
         api = f"{page.address}/gradio_api"
@@ -188,6 +191,7 @@ def test_one_visitor_leaves_places_to_others_and_nobody_passes_the_queue(tmp_pat
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Users and read-only places are made with Linux's means.")
+@pytest.mark.slow
 def test_it_runs_as_a_plain_user_where_nothing_can_be_written_but_uploads(tmp_path, examples):
     if os.geteuid() != 0 or not shutil.which("setpriv"):
         pytest.skip("Only root can become another user, with setpriv.")

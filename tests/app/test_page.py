@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests.app.conftest import WITHOUT_ENGINE
-from tests.app.visiting import CAT, OTHER, REFUSED, example, show
+from tests.app.visiting import CAT, OTHER, REFUSED, SCHEMES, example, show, switch
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
@@ -29,7 +29,16 @@ def test_an_uploaded_cat_is_called_a_cat_with_its_percentage(visit, predictor, e
     assert [words for words in bars if words] == ["cat", f"{percent}%", "not a cat", f"{100 - percent}%"]
 
 
-@pytest.mark.parametrize("name", ["text.jpg", "drawing.svg", "truncated.jpg", "huge.png", "empty.jpg"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "text.jpg",
+        pytest.param("drawing.svg", marks=pytest.mark.slow),
+        pytest.param("truncated.jpg", marks=pytest.mark.slow),
+        pytest.param("huge.png", marks=pytest.mark.slow),
+        pytest.param("empty.jpg", marks=pytest.mark.slow),
+    ],
+)
 def test_a_bad_photo_shows_its_sentence_and_not_the_old_verdict(visit, bad, predictor, name):
     from cat_model import PhotoError
 
@@ -131,6 +140,7 @@ def test_earlier_feedback_is_deleted_by_its_receipt_code(visit, server):
     assert set(server.records()) == before
 
 
+@pytest.mark.slow
 def test_what_comes_again_after_the_page_was_loaded_has_its_names_again(visit):
     page = visit()
     page.get_by_role("button", name="A cat", exact=True).wait_for()
@@ -142,6 +152,7 @@ def test_what_comes_again_after_the_page_was_loaded_has_its_names_again(visit):
     page.get_by_role("button", name="A cat", exact=True).wait_for(timeout=5000)
 
 
+@pytest.mark.slow
 def test_an_answer_that_cannot_be_stored_is_not_thanked_for(visit, server):
     records = server.feedback / "records"
     away = records.with_name("records-away")
@@ -191,16 +202,18 @@ def test_a_verdict_is_told_to_screen_readers(visit):
     assert re.match("It's a cat", page.get_by_role("status").filter(visible=True).first.inner_text().strip())
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_needs_no_sideways_scrolling(visit, bad, scheme):
-    page = visit(color_scheme=scheme, **PHONE)
-    for step in (lambda: None, lambda: example(page, "A cat"), lambda: show(page, bad["text.jpg"])):
+def test_a_phone_needs_no_sideways_scrolling(visit, bad):
+    page = visit(**PHONE)
+    example_given, bad_given = (lambda: example(page, "A cat")), (lambda: show(page, bad["text.jpg"]))
+    for step, verdict in ((lambda: None, ".idle"), (example_given, CAT), (bad_given, REFUSED)):
         step()
-        page.wait_for_timeout(300)
-        assert page.evaluate("document.documentElement.scrollWidth") == 390
-    page.locator(REFUSED).wait_for()
+        page.locator(verdict).first.wait_for()
+        for scheme in SCHEMES:
+            switch(page, scheme)
+            assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 
+@pytest.mark.slow
 def test_on_a_phone_the_answer_is_seen_without_scrolling(visit, examples):
     page = visit(
         **PHONE | {"viewport": {"width": 375, "height": 553}}
@@ -215,6 +228,7 @@ def test_on_a_phone_the_answer_is_seen_without_scrolling(visit, examples):
     expect(page.locator("#stage")).to_be_in_viewport(ratio=0.9)
 
 
+@pytest.mark.slow
 def test_on_a_wide_screen_photo_and_answer_stand_side_by_side_and_nothing_is_empty_below_the_examples(visit):
     page = visit(viewport={"width": 1100, "height": 900})
     example(page, "A cat")
@@ -226,6 +240,7 @@ def test_on_a_wide_screen_photo_and_answer_stand_side_by_side_and_nothing_is_emp
     assert abs(ends[0] - ends[1]) < 60
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_drawn_shows_no_broken_picture(visit, bad):
     page = visit()
     show(page, bad["text.jpg"])
@@ -233,15 +248,11 @@ def test_a_file_that_cannot_be_drawn_shows_no_broken_picture(visit, bad):
     page.wait_for_function("getComputedStyle(document.querySelector('#photo img')).visibility == 'hidden'")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_words_stand_out_from_what_is_behind_them(visit, bad, scheme):
-    page = visit(color_scheme=scheme)
-    dark = luminance(colours(page, "body")[1]) < 0.2
-    assert dark is (scheme == "dark")
+def test_words_stand_out_from_what_is_behind_them(visit, bad):
+    page = visit()
     for name, verdict in (("A cat", CAT), ("An astronaut", OTHER), (None, REFUSED)):
         example(page, name) if name else show(page, bad["text.jpg"])
         page.locator(verdict).wait_for()
-        page.wait_for_timeout(300)  # colours fade in
         places = [f"{verdict} p.headline", "#privacy p", "#flags h3", "#examples .label", "footer button"]
         if name:
             places += [
@@ -252,10 +263,13 @@ def test_words_stand_out_from_what_is_behind_them(visit, bad, scheme):
                 "#comment label > span",
             ]
             places += ["#about > button", "#bars .text"]
-        for place in places:
-            front, back = (luminance(colour) for colour in colours(page, place))
-            contrast = (max(front, back) + 0.05) / (min(front, back) + 0.05)
-            assert contrast >= 4.5, (place, contrast)
+        for scheme in SCHEMES:
+            switch(page, scheme)
+            assert (luminance(colours(page, "body")[1]) < 0.2) is (scheme == "dark")
+            for place in places:
+                front, back = (luminance(colour) for colour in colours(page, place))
+                contrast = (max(front, back) + 0.05) / (min(front, back) + 0.05)
+                assert contrast >= 4.5, (scheme, place, contrast)
 
 
 def colours(page, selector):

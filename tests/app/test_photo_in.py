@@ -68,6 +68,7 @@ def test_a_phones_photo_is_made_smaller_and_leaves_the_place_in_the_browser(visi
 
 
 @pytest.mark.parametrize("hides", [False, True])
+@pytest.mark.slow
 def test_a_photo_goes_as_it_is_where_it_is_small_or_the_browser_hides_what_it_draws(visit, tmp_path, hides):
     page = visit()
     if hides:  # as Firefox does where it resists fingerprinting
@@ -81,6 +82,7 @@ def test_a_photo_goes_as_it_is_where_it_is_small_or_the_browser_hides_what_it_dr
     assert sent(page).getexif()[ExifTags.Base.Orientation] == 6
 
 
+@pytest.mark.slow
 def test_a_big_photo_that_is_cut_short_is_called_so(visit, tmp_path):
     page, photo = visit(), phone_photo(tmp_path / "IMG_1.jpg")
     photo.write_bytes(photo.read_bytes()[:200_000])
@@ -100,6 +102,7 @@ def test_a_photo_that_cannot_be_sent_is_said_in_words_and_can_be_sent_again(visi
     page.locator(CAT).wait_for()
 
 
+@pytest.mark.slow
 def test_a_heic_that_the_browser_can_draw_is_sent_as_a_jpeg(visit, tmp_path):
     """Chromium cannot draw any; it goes by what is in the file, and so here is a JPEG of that name."""
     page, photo = visit(), phone_photo(tmp_path / "IMG_1.jpg", (900, 600))
@@ -119,6 +122,7 @@ def test_a_heic_that_the_browser_cannot_draw_is_read_by_the_server(visit, exampl
     assert page.locator("#photo img").get_attribute("src").endswith("IMG_2.HEIC")
 
 
+@pytest.mark.slow
 def test_a_pasted_picture_gets_a_verdict(visit, examples, tmp_path):
     page = visit(permissions=["clipboard-read", "clipboard-write"])
     Image.open(examples / "chelsea.jpg").save(tmp_path / "cat.png")
@@ -183,6 +187,7 @@ def noise(side, form):
     return file.getvalue()
 
 
+@pytest.mark.slow
 def test_a_file_beyond_the_limit_is_made_smaller_before_it_is_held_to_it(visit):
     page, content = visit(), noise(2700, "BMP")
     assert len(content) > 20_000_000
@@ -194,6 +199,7 @@ def test_a_file_beyond_the_limit_is_made_smaller_before_it_is_held_to_it(visit):
     assert (picture.format, picture.size) == ("JPEG", (1024, 1024))
 
 
+@pytest.mark.slow
 def test_a_file_beyond_the_limit_that_cannot_be_made_smaller_is_refused_in_the_unit_of_the_docs(visit):
     page, asked = visit(), []
     page.on("request", lambda request: asked.append(request.url))
@@ -223,9 +229,10 @@ window.fetch = async (address, request) => {
 """
 
 
+@pytest.mark.slow
 def test_a_lone_visitor_on_a_slow_line_is_told_of_no_others(visit, tmp_path):
     """Words and progress come late and in pieces; whoever is alone is never said to wait for others."""
-    page, photo = visit(script=IN_PIECES), phone_photo(tmp_path / "IMG_1.jpg")
+    page, photo = visit(script=IN_PIECES, own=True), phone_photo(tmp_path / "IMG_1.jpg")
     page.evaluate(
         """() => {
             window.said = new Set();
@@ -257,6 +264,7 @@ navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException("", 
         (NO_CAMERA.replace("{error}", "NotReadableError"), "used"),
     ],
 )
+@pytest.mark.slow
 def test_why_there_is_no_camera_is_said_in_its_place(visit, script, why):
     page = visit(script=script)
     page.get_by_label("Capture from camera").click()
@@ -267,6 +275,7 @@ def test_why_there_is_no_camera_is_said_in_its_place(visit, script, why):
     expect(page.locator("#camera > .unusable")).to_have_text(text.CAMERA[why])
 
 
+@pytest.mark.slow
 def test_a_page_without_https_says_why_there_is_neither_camera_nor_clipboard(playwright, chromium, server):
     name = (
         "--host-resolver-rules=MAP cat.example 127.0.0.1"  # which browsers do not trust as they do 127.0.0.1
@@ -305,6 +314,7 @@ def test_a_camera_that_the_browser_denies_is_said_to_be_denied(visit):
         ("navigator.clipboard.read = async () => [{types: ['text/plain']}];", "none"),
     ],
 )
+@pytest.mark.slow
 def test_why_nothing_is_pasted_is_said_in_its_place(visit, script, why):
     page = visit(script=script)
     page.get_by_label("Paste from clipboard").click()

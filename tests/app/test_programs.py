@@ -58,6 +58,7 @@ def test_all_are_counted_by_what_they_asked(page, cat):
     assert 'cat_requests_total{route="v1_predict",status="401"}' in counted
 
 
+@pytest.mark.slow
 def test_the_page_answers_while_programs_ask_without_a_pause(page, examples):
     """Its visitors' photos go through the same queue, and pages open meanwhile."""
     photo, stop, counts = (examples / "coffee.jpg").read_bytes(), threading.Event(), []
@@ -91,6 +92,7 @@ def predicted_by_the_page(address, photo):
     return httpx.get(f"{api}/call/predict/{event}", timeout=60).text
 
 
+@pytest.mark.slow
 def test_who_hangs_up_while_waiting_costs_nothing(tmp_path, cat):
     with running(tmp_path / "page", CAT_WORKERS=1, CAT_RATE=0) as page:
         impatient = [threading.Thread(target=give_up, args=(page.address, cat)) for _ in range(20)]
@@ -110,6 +112,7 @@ def give_up(address, photo):
         httpx.post(f"{address}/v1/predict", content=photo, timeout=httpx.Timeout(30, read=0.001))
 
 
+@pytest.mark.slow
 def test_what_waits_is_answered_before_the_end(tmp_path, cat):
     with running(tmp_path / "page", CAT_WORKERS=1, CAT_RATE=0) as page:
         statuses = []
@@ -129,6 +132,7 @@ def test_what_waits_is_answered_before_the_end(tmp_path, cat):
     assert len(statuses) == 8 and set(statuses) <= {200, 503} and statuses.count(200) > 1
 
 
+@pytest.mark.slow
 def test_without_the_api_the_page_has_no_such_addresses(tmp_path, cat):
     with running(tmp_path / "page", CAT_API=0) as page:
         for path in ("/v1/predict", "/invocations", "/v2/models/are-you-a-cat/infer"):

@@ -14,6 +14,8 @@ from gradio_client import Client, handle_file
 from tests.app.conftest import ROOT, WITHOUT_ENGINE, free_port, running
 from tests.app.visiting import CAT, example, show
 
+pytestmark = pytest.mark.slow
+
 WAYS = [
     ("nginx", "kept", "host"), ("nginx", "kept", "no host"), ("nginx", "stripped", "host"),
     ("nginx", "stripped", "no host"), ("caddy", "kept", "host"), ("caddy", "stripped", "host"),

@@ -105,6 +105,7 @@ def test_who_waits_is_told_how_many_are_before(gate, small_page, visit, examples
     assert "before you" not in page.inner_text("#answer")
 
 
+@pytest.mark.slow
 def test_a_busy_page_still_takes_an_answer(gate, small_page, visit, examples):
     address, settings = small_page
     page = quick(visit(address))
@@ -117,6 +118,7 @@ def test_a_busy_page_still_takes_an_answer(gate, small_page, visit, examples):
     assert len(list(settings.model.feedback_dir.glob("records/*.json"))) == 1
 
 
+@pytest.mark.slow
 def test_while_a_new_photo_is_looked_at_the_old_verdict_is_gone(gate, small_page, visit):
     address, _ = small_page
     page = quick(visit(address))
@@ -190,6 +192,7 @@ def give(page, content, name, kind):
 
 
 @pytest.mark.parametrize("ticked", [False, True])
+@pytest.mark.slow
 def test_a_search_that_ends_after_the_next_photo_was_refused_does_not_answer_for_it(ticked, searching, held):
     may_end, _ = held
     page = searching(ticked)
@@ -203,6 +206,7 @@ def test_a_search_that_ends_after_the_next_photo_was_refused_does_not_answer_for
 
 
 @pytest.mark.parametrize("ticked", [False, True])
+@pytest.mark.slow
 def test_a_search_that_ends_while_the_next_photo_is_looked_at_does_not_answer_for_it(ticked, searching, held):
     may_end, begun = held
     page = searching(ticked)

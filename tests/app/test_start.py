@@ -42,10 +42,12 @@ def test_a_taken_port_is_named():
         assert f"127.0.0.1:{port}" in refusal(CAT_PORT=port)
 
 
+@pytest.mark.slow
 def test_a_missing_model_is_named(tmp_path):
     assert str(tmp_path / "none") in refusal(CAT_BUNDLE=tmp_path / "none")
 
 
+@pytest.mark.slow
 def test_a_damaged_model_is_named(tmp_path, predictor):
     bundle = shutil.copytree(predictor.bundle.folder, tmp_path / "bundle")
     model = bundle / "model.tflite"
@@ -53,6 +55,7 @@ def test_a_damaged_model_is_named(tmp_path, predictor):
     assert "model.tflite" in refusal(CAT_BUNDLE=bundle)
 
 
+@pytest.mark.slow
 def test_a_place_where_no_photo_can_be_put_down_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     assert "Set GRADIO_TEMP_DIR" in refusal(GRADIO_TEMP_DIR=tmp_path / "file" / "uploads")
@@ -75,7 +78,7 @@ def upload(page, photo):
     assert list(page.uploads.rglob("secret.jpg"))
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("stop", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_stopping_ends_well_and_deletes_the_photos(tmp_path, examples, ignored_sigint, stop):
     with running(tmp_path) as page:
         upload(page, (examples / "coffee.jpg").read_bytes())
@@ -85,6 +88,7 @@ def test_stopping_ends_well_and_deletes_the_photos(tmp_path, examples, ignored_s
         assert not page.feedback.exists()  # made only when somebody answers
 
 
+@pytest.mark.slow
 def test_a_stalled_upload_does_not_keep_the_photos(tmp_path, examples):
     with running(tmp_path) as page:
         upload(page, (examples / "coffee.jpg").read_bytes())
@@ -98,6 +102,7 @@ def test_a_stalled_upload_does_not_keep_the_photos(tmp_path, examples):
         assert not [path for path in page.uploads.rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 def test_an_upload_that_broke_off_is_swept_and_the_examples_stay(tmp_path):
     with running(tmp_path) as page:
         host, port = page.address.removeprefix("http://").split(":")
@@ -128,6 +133,7 @@ def example_of(page):
 
 
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9"])
+@pytest.mark.slow
 def test_proxies_do_not_keep_the_page_from_starting(tmp_path, proxy):
     """Nothing listens there; and there is no no_proxy."""
     names = ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
@@ -154,6 +160,7 @@ HARMFUL = {
 }
 
 
+@pytest.mark.slow
 def test_gradios_variables_that_would_harm_count_for_nothing(tmp_path, server, examples):
     with running(tmp_path, **HARMFUL) as page:
         changed = httpx.get(f"{page.address}/config").json()
@@ -167,6 +174,7 @@ def test_gradios_variables_that_would_harm_count_for_nothing(tmp_path, server, e
         assert "gradio.live" not in log
 
 
+@pytest.mark.slow
 def test_gradios_own_address_counts_where_ours_is_not_set(tmp_path):
     port = free_port()
     settings = {"CAT_PORT": "", "GRADIO_SERVER_PORT": port, "GRADIO_SERVER_NAME": "127.0.0.1"}
@@ -179,11 +187,13 @@ def test_a_port_of_gradios_that_is_none_is_named():
 
 
 @pytest.mark.parametrize("host", ["nosuchname.invalid", "192.0.2.1", "a" * 70])
+@pytest.mark.slow
 def test_a_host_that_is_not_this_machine_is_named(host):
     assert f"cannot open on {host}: this machine has no such address" in refusal(CAT_HOST=host)
 
 
 @pytest.mark.parametrize("host", ["::", "::1"])
+@pytest.mark.slow
 def test_the_page_listens_on_ipv6(tmp_path, host):
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
@@ -208,6 +218,7 @@ def test_nothing_is_written_beside_the_program(server):
     assert not list(ROOT.glob("*.pyi")) + list((ROOT / "web").glob("*.pyi"))
 
 
+@pytest.mark.slow
 def test_a_space_is_open_to_all_addresses_and_brings_no_demo_features(tmp_path):
     with running(tmp_path, SPACE_ID="somebody/cat", SYSTEM="spaces") as page:
         config = httpx.get(f"{page.address}/config").json()
@@ -220,6 +231,7 @@ def test_a_space_is_open_to_all_addresses_and_brings_no_demo_features(tmp_path):
 @pytest.mark.parametrize(
     "settings", [{}, {"SPACE_ID": "somebody/cat", "CAT_HF_DATASET": "somebody/feedback"}]
 )
+@pytest.mark.slow
 def test_where_feedback_lasts_nothing_else_is_said(tmp_path, settings):
     with running(tmp_path, **settings) as page:
         config = str(httpx.get(f"{page.address}/config").json())

@@ -128,6 +128,7 @@ def test_the_model_is_asked_for_before_what_keeps_it(browser, host):
         assert asked.count(model) == 1
 
 
+@pytest.mark.slow
 def test_it_works_when_the_host_is_gone(browser, folder, examples):
     host = Host(folder)
     with visited(browser, host) as page:
@@ -141,6 +142,7 @@ def test_it_works_when_the_host_is_gone(browser, folder, examples):
         page.locator("#figures tr").first.wait_for()
 
 
+@pytest.mark.slow
 def test_no_photo_is_kept_anywhere(browser, host, examples):
     with visited(browser, host) as page:
         page.set_input_files("#photo-file", examples / "coffee.jpg")
@@ -168,6 +170,7 @@ def test_no_photo_is_kept_anywhere(browser, host, examples):
     ],
     ids=["frame", "private"],
 )
+@pytest.mark.slow
 def test_without_a_service_worker_it_goes_on(browser, host, examples, script):
     with visited(browser, host, script) as page:
         page.set_input_files("#photo-file", examples / "chelsea.jpg")
@@ -230,6 +233,7 @@ def test_the_camera_is_answered_and_nothing_is_asked_of_the_network(camera, host
         page.get_by_role("button", name="Start the camera").wait_for()
 
 
+@pytest.mark.slow
 def test_a_camera_that_is_denied_gets_a_sentence(browser, host):
     script = (
         "navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', 'NotAllowedError'))"
@@ -250,6 +254,7 @@ def test_the_tabs_follow_the_arrow_keys(browser, host):
         assert page.locator("#about").is_visible()
 
 
+@pytest.mark.slow
 def test_where_the_model_cannot_run_the_page_says_so(browser, folder, tmp_path):
     root = tmp_path / "host"
     shutil.copytree(folder, root)

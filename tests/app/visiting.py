@@ -1,6 +1,23 @@
 """What a visitor does on the page again and again, for the tests in a browser."""
 
 CAT, OTHER, REFUSED = ".verdict.cat", ".verdict.other", ".verdict.wrong"
+SCHEMES = ("light", "dark")
+ENDED = """() => document.getAnimations().every(
+    each => each.playState !== "running" || each.effect.getTiming().iterations === Infinity)"""
+"""Whether all that fades or moves has come to its end, but for what never ends."""
+
+
+def settled(page):
+    """Wait until what has just changed on a page has its last colours and place."""
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    page.wait_for_function(ENDED)
+
+
+def switch(page, scheme):
+    """Have the visitor's system ask for light or dark colours from now on."""
+    page.emulate_media(color_scheme=scheme)
+    page.wait_for_function("dark => document.body.classList.contains('dark') === dark", arg=scheme == "dark")
+    settled(page)
 
 
 def show(page, path):

@@ -56,6 +56,12 @@ def test_what_is_beside_the_picture_is_not_looked_at(name, tmp_path):
     assert outcome(attacks.ANSWERED[name](), tmp_path).startswith("a photo of")
 
 
-@pytest.mark.parametrize("name", attacks.LARGEST)
+LONG_TO_MAKE = [name for name in attacks.LARGEST if name.endswith("fades in")] + ["HEIC in tiles"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in LONG_TO_MAKE else ()) for name in attacks.LARGEST],
+)
 def test_the_largest_of_each_kind_fits(name, tmp_path):
     assert outcome(attacks.LARGEST[name](), tmp_path).startswith("a photo of")

@@ -386,6 +386,7 @@ def test_a_space_that_follows_a_model_holds_none(hub):
     assert "cat_model/bundle/model.tflite" in made.files
 
 
+@pytest.mark.slow
 def test_the_space_starts_from_what_was_pushed(hub, api, tmp_path):
     repository.push("me/page", command.space(), api=api)
     for path, data in hub.repositories["space", "me/page"].files.items():

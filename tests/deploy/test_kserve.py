@@ -132,6 +132,7 @@ def test_ports_and_writable_folders_are_those_of_the_image():
     }
 
 
+@pytest.mark.slow
 def test_a_page_with_these_settings_answers_probes_and_requests(tmp_path, examples, predictor):
     fetched = tmp_path / "models"
     fetched.mkdir()

@@ -13,6 +13,8 @@ from export import __main__ as export_line
 from tests.train.conftest import mlflow_server
 from train.tracking import Tracker
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory):

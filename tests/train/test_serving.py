@@ -14,6 +14,8 @@ from cat_model.settings import SHIPPED_BUNDLE
 from export import __main__ as export_line
 from tests.train.conftest import mlflow_server
 
+pytestmark = pytest.mark.slow
+
 CHELSEA = Path(__file__).parents[2] / "examples" / "chelsea.jpg"
 
 

@@ -184,6 +184,7 @@ def test_what_the_store_refuses_is_not_kept(tracker):
     assert not tracker.waits
 
 
+@pytest.mark.slow
 def test_a_moved_project_keeps_its_artifacts_beside_its_database(tracker, tmp_path):
     tracker.text("before", "before.txt")
     assert (tmp_path / "project" / "mlruns").is_dir()

@@ -72,6 +72,7 @@ def learned(monkeypatch):
     return configs, raises
 
 
+@pytest.mark.slow
 def test_a_killed_trial_is_repeated_and_finished_ones_are_not(search, learned, photos):
     configs, raises = learned
     first = search(trials=1)
@@ -103,6 +104,7 @@ def test_a_killed_trial_is_repeated_and_finished_ones_are_not(search, learned, p
     assert [item.path for item in client.list_artifacts(parent) if item.path == "best.json"]
 
 
+@pytest.mark.slow
 def test_the_winner_is_a_configuration_that_run_takes_and_options_beside_it_win(search, photos, monkeypatch):
     best = search(trials=2, people=None)
     told = json.loads(best.read_text())
@@ -146,6 +148,7 @@ def test_no_trial_begins_once_the_hours_are_used_up(search, learned):
     assert len(learned[0]) == 1
 
 
+@pytest.mark.slow
 def test_a_trial_that_breaks_is_left_out_and_the_next_one_goes_on(search, learned, capsys):
     learned[1].append(ValueError("no memory"))
     told = json.loads(search(trials=2).read_text())
@@ -153,6 +156,7 @@ def test_a_trial_that_breaks_is_left_out_and_the_next_one_goes_on(search, learne
     assert "no memory" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_trial_that_begins_while_the_store_is_away_is_trained_and_told_later(
     search, learned, photos, monkeypatch
 ):
@@ -175,6 +179,7 @@ def test_a_trial_that_begins_while_the_store_is_away_is_trained_and_told_later(
     assert "mlflow.parentRunId" in trial.data.tags
 
 
+@pytest.mark.slow
 def test_damaged_notes_are_named_and_without_them_no_finished_trial_is_repeated(search, learned):
     folder = search(trials=2).parent
     notes = folder / tune.STATE / "oracle.json"
@@ -199,6 +204,7 @@ def test_what_no_configuration_can_mend_ends_the_search_in_words(search):
         search(trials=2, backbones=("enormous",))
 
 
+@pytest.mark.slow
 def test_photos_that_do_not_pass_the_checks_stop_the_search_before_its_first_trial(search, learned, photos):
     first = sorted((photos / "photos" / "cat").glob("*"))[0]
     leak = photos / "people" / "cat" / "leak.png"

@@ -275,8 +275,8 @@ def end(outbox, code, expires, monkeypatch):
 @pytest.mark.parametrize(
     "denied",
     [
-        ("s3:ListBucketVersions",),
-        ("s3:DeleteObjectVersion",),
+        pytest.param(("s3:ListBucketVersions",), marks=pytest.mark.slow),
+        pytest.param(("s3:DeleteObjectVersion",), marks=pytest.mark.slow),
         ("s3:ListBucketVersions", "s3:DeleteObjectVersion"),
     ],
 )
@@ -344,6 +344,7 @@ def test_without_versions_deletion_needs_no_permission_for_them(bucket_for, outb
     assert record.photo_key not in bucket.contents()
 
 
+@pytest.mark.slow
 def test_health_says_why_deletion_is_not_complete(bucket_for, tmp_path):
     bucket = bucket_for(hiding(documented(0), "s3:ListBucketVersions"), "Enabled")
     with running(tmp_path, CAT_S3_BUCKET=bucket.name, CAT_S3_PREFIX=PREFIX) as page:

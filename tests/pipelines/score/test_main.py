@@ -146,6 +146,7 @@ def test_a_missing_package_is_named_with_the_command_that_brings_it(
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_stopped_in_the_middle_it_goes_on_where_it_was(photos, tmp_path, sign):
     for number in range(40):
         (photos / f"{number:02}.jpg").write_bytes((photos / "cat" / "one.jpg").read_bytes())
@@ -172,6 +173,7 @@ def test_stopped_in_the_middle_it_goes_on_where_it_was(photos, tmp_path, sign):
     assert files(out) == files(whole)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_costs_nothing(photos, tmp_path, capsys):
     for number in range(40):
         (photos / f"{number:02}.jpg").write_bytes((photos / "cat" / "one.jpg").read_bytes())

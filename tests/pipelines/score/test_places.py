@@ -48,6 +48,7 @@ def table(folder):
     return ds.dataset(folder, format="parquet").to_table().sort_by("key")
 
 
+@pytest.mark.slow
 def test_a_prefix_is_scored_as_a_folder_is(uploaded, photos, tmp_path):
     assert run(f"s3://{BUCKET}/in/", tmp_path / "s3") == 0
     assert run(photos, tmp_path / "folder") == 0
@@ -239,6 +240,7 @@ def test_an_inventory_in_csv_is_read(uploaded, bucket, tmp_path):
     assert [error is None for error in table(tmp_path / "out").column("error").to_pylist()] == [False, True]
 
 
+@pytest.mark.slow
 def test_an_inventory_in_parquet_is_read(bucket):
     file = io.BytesIO()
     rows = {"bucket": [BUCKET] * 3, "key": ["a b.jpg", "b%20.jpg", "c.txt"], "size": [1, 2, 3]}

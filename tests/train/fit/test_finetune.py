@@ -76,6 +76,7 @@ def test_a_stopped_training_loses_at_most_the_epoch_it_was_in(train, validation,
     assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_a_training_that_went_on_ends_as_one_that_was_not_stopped(train, validation, tmp_path):
     def stop(epoch, _):
         if epoch == 1:
@@ -95,6 +96,7 @@ def test_a_training_that_went_on_ends_as_one_that_was_not_stopped(train, validat
     np.testing.assert_allclose(ends[0], ends[1], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_power_cut_while_the_state_is_written_ends_no_training(train, validation, tmp_path):
     model, seen = new(), []
 
@@ -112,6 +114,7 @@ def test_a_power_cut_while_the_state_is_written_ends_no_training(train, validati
     assert seen[-1] == 2
 
 
+@pytest.mark.slow
 def test_the_epoch_with_the_lowest_loss_is_kept_and_it_is_one_of_averaged_weights(
     train, validation, tmp_path
 ):
@@ -125,6 +128,7 @@ def test_the_epoch_with_the_lowest_loss_is_kept_and_it_is_one_of_averaged_weight
     assert json.loads((tmp_path / "best.json").read_text()) == pytest.approx(kept, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_training_that_makes_it_worse_keeps_what_it_began_with(train, validation, tmp_path):
     model = new()
     fine_tune(model, train, validation, tmp_path / "..", config=dataclasses.replace(CONFIG, epochs=2))
@@ -144,6 +148,7 @@ def test_the_mean_with_what_it_began_with_lies_between_them():
         np.testing.assert_allclose(after, before + 1.0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_learns_from_the_photos(train, validation, tmp_path):
     model = new()
     config = dataclasses.replace(CONFIG, epochs=12, views=256, learning_rate=4e-3, augmentation=0.2)
@@ -165,6 +170,7 @@ def red_cats(count=64, side=64):
     return Examples(pixels_of(pixels), labels, boxes)
 
 
+@pytest.mark.slow
 def test_the_map_learns_where_cats_are(tmp_path):
     taught = red_cats()
     small = np.stack([taught.photos[index][::2, ::2] for index in range(64)])
@@ -182,6 +188,7 @@ def test_the_map_learns_where_cats_are(tmp_path):
     assert np.mean(hits) > 0.9
 
 
+@pytest.mark.slow
 def test_batch_normalisation_stays_as_it_was_pretrained(train, validation, tmp_path):
     config = dataclasses.replace(CONFIG, backbone="efficientnet_lite0", epochs=1, views=16)
     model, _ = heads.build(config, pretrained=False)
@@ -238,6 +245,7 @@ def test_batches_have_their_share_of_cats_and_follow_from_the_seed(train):
     np.testing.assert_array_equal(batches[1][0], later)
 
 
+@pytest.mark.slow
 def test_calibration_repairs_a_boastful_head(train, validation, tmp_path):
     model = new()
     fine_tune(model, train, validation, tmp_path, config=dataclasses.replace(CONFIG, learning_rate=4e-3))

@@ -105,6 +105,7 @@ def until(holds):
     pytest.fail("It did not come about within a minute.")
 
 
+@pytest.mark.slow
 def test_no_answer_fails_or_mixes_while_models_change(serving, files):
     folder, done, answers = folder_of(serving), threading.Event(), []
     serving.watch(every_s=0.02)
