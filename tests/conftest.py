@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,14 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(skip)
     begins = {ROOT / name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: begins.get(item.path, len(LONGEST)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forgotten_store() -> Iterator[None]:
+    """After each file MLflow forgets the store it was told of: it keeps one for the whole process."""
+    yield
+    if mlflow := sys.modules.get("mlflow"):
+        mlflow.set_tracking_uri(None)
 
 
 @pytest.fixture(scope="session")
