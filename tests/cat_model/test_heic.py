@@ -276,6 +276,21 @@ def test_limits_hold_before_anything_is_decoded(picture, monkeypatch, limits, se
         decode(heic_file(picture, tile_size=64), limits)
 
 
+@pytest.mark.parametrize("layers", [[], ["00"], ["10"], ["01", "11"]], ids=str)
+def test_the_size_stands_behind_what_is_said_of_sub_layers(layers):
+    """Of each sub-layer two flags say whether 88 bits of a profile and 8 of a level follow."""
+
+    def exp_golomb(number):
+        return f"{number + 1:0{2 * (number + 1).bit_length() - 1}b}"
+
+    flags = "".join(layers).ljust(16, "0") if layers else ""
+    profiles = "".join("0" * (88 * (profile == "1") + 8 * (level == "1")) for profile, level in layers)
+    begin = f"0000{len(layers):03b}1" + "1" * 96 + flags + profiles.replace("0", "1")
+    bits = begin + "".join(map(exp_golomb, (0, 1, 640, 480)))
+    unit = int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big")
+    assert heic._coded_size(b"\x42\x01" + unit) == (640, 480)
+
+
 def test_a_file_whose_pictures_are_bigger_than_it_says_is_refused(picture, monkeypatch):
     monkeypatch.setattr(heic, "decoder", None)
     data = heic_file(picture)

@@ -79,6 +79,12 @@ def test_zooms_that_only_cats_would_get_cannot_be_calibrated_and_are_left_out(se
     assert cascade_fit.calibrated(plan, cats) is None
 
 
+def test_what_joins_is_never_made_surer():
+    """A search of ten looks errs more easily than one look."""
+    assert cascade_fit.SHIFTS[0] == 0
+    assert list(cascade_fit.SHIFTS) == sorted(cascade_fit.SHIFTS, reverse=True)
+
+
 def test_too_many_passes_are_not_affordable(sets, monkeypatch, run):
     monkeypatch.setattr(cascade_fit, "MOST_PASSES", 1.0)
     fit = chosen(sets, monkeypatch, run)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
 from cat_model import Verdict
 from cat_model.explain.render import AGAINST, FOR, captioned, draw, heat, place, sentence
@@ -61,6 +61,15 @@ def test_a_drawing_keeps_the_photos_shape_and_its_strength_is_heeded():
     assert photo.size == (2000, 1000)
     assert none.getextrema() == tuple((grey, grey) for grey in none.getpixel((0, 0)))
     assert full.getextrema() != none.getextrema()
+
+
+def test_the_part_that_was_looked_at_closer_is_framed():
+    photo, closer = Image.new("RGB", (400, 200), "grey"), (0.25, 0.1, 0.75, 0.9)
+    plain, framed = draw(photo, at(2, 2), 0.0), draw(photo, at(2, 2), 0.0, closer)
+    left, top, right, bottom = ImageChops.difference(plain, framed).getbbox()
+    assert (left, top, right, bottom) == (100, 20, 300, 180)
+    assert framed.getpixel((200, 100)) == plain.getpixel((200, 100))
+    assert (255, 255, 255) in {framed.getpixel((200, row)) for row in range(20, 26)}
 
 
 @pytest.mark.parametrize("size", [(560, 420), (90, 560)])

@@ -9,6 +9,7 @@ import pytest
 
 from train.config import TrainConfig, TrainError
 from train.evaluation import compare, predictions
+from train.evaluation.metrics import calibration_error
 from train.evaluation.predictions import Answers
 from train.run import Run
 
@@ -62,6 +63,10 @@ def test_the_table_measures_both_at_their_own_thresholds_and_weighs_the_differen
     low, high = (float(word) for word in found.split("(")[1].split(" … "))
     assert 0.05 < low < 0.15 < high < 0.25
     assert row.split()[-3:] == ["5", "30", "0.0000"]
+    answers = [predictions.read(run / "answers.csv")["test"] for run in runs]
+    errors = [calibration_error(each.probabilities, each.cats) for each in answers]
+    assert f"{errors[0]:.4f} → {errors[1]:.4f}" in row.rpartition(")")[2]
+    assert round(errors[0], 4) != round(errors[1], 4)
 
 
 def test_every_changed_verdict_is_listed_with_who_is_right(runs, tmp_path):

@@ -85,6 +85,19 @@ def test_what_is_wrong_is_said(sentence):
     assert sentence in str(said.value)
 
 
+def test_json_may_be_all_of_a_request_whose_header_says_how_much_it_is():
+    body = asked(IMAGE | {"data": [0, 1, 254, 255]})
+    assert read(body, len(body)).photos == [b"\x00\x01\xfe\xff"]
+    with pytest.raises(ProtocolError, match=f"should have {len(body) + 1} bytes"):
+        read(body, len(body) + 1)
+
+
+def test_the_server_names_itself_and_its_version():
+    assert v2.server_metadata("9") == {
+        "name": "are-you-a-cat", "version": "9", "extensions": ["binary_tensor_data"],
+    }  # fmt: skip
+
+
 def test_what_is_wrong_with_binary_data_is_said():
     head = asked(IMAGE | {"parameters": {"binary_data_size": 4}})
     with pytest.raises(ProtocolError, match="should have 4 bytes; it has 3"):
