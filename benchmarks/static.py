@@ -2,9 +2,10 @@
 
 A host that sends so many Mbit a second serves what `python -m deploy.static` writes to headless Chromium,
 whose processor is slowed so many times. Prints the bytes of a first visit, and the milliseconds from opening
-the page to the first answer, of a second answer, and of the first answer of a second visit. DevTools slow a
-page but not its workers: so the engine is also measured in the page itself; the site runs it in a worker.
-Needs `python -m web.build`.
+the page to the first answer, of a second answer, and of the first answer of a second visit. An example is
+clicked as soon as the site says that the model is here. The page's own clock counts: to be asked by a slowed
+page whether it has answered takes some tenths of a second. DevTools slow a page but not its workers: so the
+engine is also measured in the page itself; the site runs it in a worker. Needs `python -m web.build`.
 """
 
 import json
@@ -33,6 +34,18 @@ ANSWER = """async () => {
     const { label } = await predictor.predict(await predictor.decode(file));
     return [label, performance.now() - began];
 }"""
+
+VISIT = """(() => {
+    const text = each => document.querySelector(each)?.textContent ?? "";
+    let clicked = false;
+    new MutationObserver(() => {
+        if (!clicked && text("#state").startsWith("The model is here")) {
+            clicked = true;
+            document.querySelector("[data-photo*=chelsea]").click();
+        }
+        if (text("#photo-verdict").includes("Yes, I see a cat")) window.answered ??= performance.now();
+    }).observe(document, { subtree: true, childList: true, characterData: true });
+})()"""
 
 
 class Line:
@@ -104,21 +117,20 @@ def measure(browser: Any, address: str, line: Line, slower: float) -> dict[str, 
     context = browser.new_context()
     page = context.new_page()
     context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": slower})
+    page.add_init_script(VISIT)
     visits = []
     for _ in range(2):
-        began = time.perf_counter()
         page.goto(address)
-        page.get_by_text("The model is here").wait_for()
-        page.get_by_role("button", name="a cat", exact=True).click()
         page.get_by_text("Yes, I see a cat").wait_for()
-        visits.append((time.perf_counter() - began, line.sent))
+        page.get_by_text("works without a network now").wait_for()  # the second visit is from what is kept
+        visits.append((page.evaluate("window.answered"), line.sent))
     context.close()
     return {
         "engine in the page: first answer, ms": round(1000 * first),
         "engine in the page: second answer, ms": round(second),
-        "site: first answer, ms": round(1000 * visits[0][0]),
+        "site: first answer, ms": round(visits[0][0]),
         "site: first visit, bytes": visits[0][1] - engine,
-        "site: first answer of the second visit, ms": round(1000 * visits[1][0]),
+        "site: first answer of the second visit, ms": round(visits[1][0]),
         "site: second visit, bytes": visits[1][1] - visits[0][1],
     }
 

@@ -1,10 +1,8 @@
 """Workers that are processes of this machine, one a core."""
 
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from ctypes import Array, c_int64
@@ -13,6 +11,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from cat_model import BundleError
+from cat_model.memory import keep_freed
 from pipelines.score.driver import Event, WorkerError
 from pipelines.score.scorer import Job, Scorer, Stopped
 from pipelines.score.shards import Crash, Shard
@@ -24,10 +23,8 @@ PHOTO_S = 120.0
 times what the largest ones take, since the machine may have other things to do."""
 ALARM: int | None = getattr(signal, "SIGALRM", None)
 """What ends a process whose time is over; Windows has none."""
-TRIM, MMAP, ARENAS = -1, -3, -8
-"""Numbers of glibc's parameters, see mallopt(3)."""
-BLOCK_BYTES, FREE_BYTES = 32 << 20, 512 << 20
-"""Up to which size memory comes from the heap, and how much of it stays with a process that is free."""
+KEPT_BYTES = 512 << 20
+"""How much freed memory a worker keeps: several photos are on their way at once."""
 CRASHED = "This photo cannot be used: the program that decodes it came to a sudden end, each time."
 HUNG = f"This photo takes too long: it was given up after {PHOTO_S:.0f} seconds."
 NOWHERE = -1, -1
@@ -156,17 +153,8 @@ def serve(pipe: Connection, shared: "Array[c_int64]", job: Job) -> None:
 
 
 def keep_memory() -> None:
-    """Let this process keep the memory of a photo for the next one, where the C library is glibc.
-
-    Otherwise it goes back to the system, which clears it page by page before it comes again: a tenth of the
-    processor time that a photo of 12 megapixels takes.
-    """
-    if sys.platform == "linux":
-        with suppress(AttributeError):  # another C library
-            mallopt = ctypes.CDLL(None).mallopt
-            mallopt(MMAP, BLOCK_BYTES)
-            mallopt(TRIM, FREE_BYTES)
-            mallopt(ARENAS, 1)  # the threads that fetch would each keep some for themselves
+    """Let this process keep the memory of a photo for the next one, where the C library is glibc."""
+    keep_freed(KEPT_BYTES, arenas=1)  # the threads that fetch would each keep some for themselves
 
 
 def _end_after(seconds: float) -> None:

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from cat_model.bundle import CARD
 from cat_model.feedback.delivery import Status
+from cat_model.memory import keep_freed
 from web import gradio_compat, text
 from web.engine import Engine
 from web.server import engine, pwa
@@ -33,8 +34,8 @@ from web.settings import ServerSettings, without_proxies
 
 TICK_S, LAST_REQUESTS_S = 0.2, 3
 """How often the page looks whether it is to stop, and how long it waits for unfinished requests then."""
-LARGEST_MAPPED = (32 << 20) - (1 << 14)
-"""Bytes of the largest block that glibc's malloc goes by: DEFAULT_MMAP_THRESHOLD_MAX, less its own head."""
+KEPT_BYTES = 64 << 20
+"""Freed memory that is kept for the next photo: twice the largest block, as glibc itself would have it."""
 FONTS = ["system-ui", "sans-serif"]  # the device's own: nothing is fetched
 STYLE = Path(__file__).parents[1] / "static" / "page.css"
 
@@ -69,7 +70,7 @@ def serve(site: Site, settings: ServerSettings) -> str:
         OSError: the port is taken or may not be used.
     """
     rate = Rate(settings.rate)
-    _keep_freed_memory()
+    keep_freed(KEPT_BYTES)
     _watch(site)
     if settings.rate:
         site.queue.limit_each_visitor()
@@ -184,16 +185,6 @@ def run(
     end_sweeping()
     site.blocks.close(verbose=False)
     return 0
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep the memory of a decoded photo for the next one.
-
-    Else it gives megabytes back to the system after each photo, to ask for them again: a tenth of the time
-    of a photo. What it gives back is beyond twice the largest block that was ever mapped and freed; other C
-    libraries take no notice of one.
-    """
-    bytearray(LARGEST_MAPPED)
 
 
 def is_of_this_machine(host: str) -> bool:

@@ -1,8 +1,6 @@
 """A photo that ends its worker, or keeps it for ever, is a row with its error, and no other loses by it."""
 
 import shutil
-import subprocess
-import sys
 from dataclasses import fields
 
 import pyarrow.parquet as pq
@@ -11,7 +9,6 @@ import pytest
 from pipelines.score.driver import Driver
 from pipelines.score.local import CRASHED, HUNG, LocalEngine
 from pipelines.score.shards import Shard, cut
-from tests.conftest import ROOT
 from tests.pipelines.score.conftest import KEYS
 from tests.pipelines.score.deadly import HANG, KILL, MODEL, ONCE, DeadlyJob
 
@@ -104,28 +101,3 @@ def test_a_shard_of_nothing_but_bad_photos_is_written(job, photos):
     shard = Shard(0, (BAD,), "0" * 16)
     assert scored(deadly(job, {b"deadly": KILL}), [shard]).errors == 1
     assert errors(job, shard) == [CRASHED]
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="Only Linux has glibc, and counts page faults so.")
-def test_a_worker_keeps_the_memory_of_a_photo_for_the_next_one():
-    program = """
-import resource, sys
-from pipelines.score.local import keep_memory
-if sys.argv[1] == "kept":
-    keep_memory()
-for number in range(20):
-    if number == 10:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    held = [bytearray(12_000_000) for _ in range(8)]
-    del held
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-    kept, plain = (
-        int(
-            subprocess.run(
-                [sys.executable, "-c", program, how], cwd=ROOT, capture_output=True, check=True
-            ).stdout
-        )
-        for how in ("kept", "plain")
-    )
-    assert kept < plain / 10

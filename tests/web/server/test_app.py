@@ -1,8 +1,5 @@
 """What operators see of a page, and what it tells them where feedback cannot be written."""
 
-import platform
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -62,25 +59,3 @@ def test_busy_says_how_many_wait(waiting, says):
 def test_a_wait_is_said_in_whole_seconds():
     assert "in 1 second." in text.too_fast(0.2)
     assert "in 12 seconds." in text.too_fast(11.7)
-
-
-FAULTS = """
-import resource, sys
-from web.server import app
-if sys.argv[1:]:
-    app._keep_freed_memory()
-for turn in range(3):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    blocks = [b"a" * 14_000_000 for _ in range(2)]  # a photo as it was decoded, and made smaller
-    del blocks
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="Only glibc's malloc is told what to keep.")
-def test_memory_of_a_photo_is_kept_for_the_next():
-    def faults(*arguments):
-        command = [sys.executable, "-c", FAULTS, *arguments]
-        return int(subprocess.run(command, check=True, capture_output=True).stdout)
-
-    assert faults() > 1000 > 10 * faults("keep")
