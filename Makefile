@@ -33,6 +33,8 @@ pins: .venv-dev/installed.txt
 
 # The image: make image ENGINE=podman EXTRAS="s3". Only docker's format knows of HEALTHCHECK.
 image:
+	@test -e web/static/browser/are-you-a-cat.js || \
+		echo "The image will be without the engine for browsers: \`python -m web.build\` makes it."
 	BUILDAH_FORMAT=docker $(ENGINE) build -f deploy/Dockerfile -t $(IMAGE) --build-arg EXTRAS="$(EXTRAS)" \
 		--build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' cat_model/__init__.py)" \
 		--build-arg REVISION="$$(git rev-parse HEAD)" $(ARGS) .

@@ -14,10 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from cat_model import extras
-from cat_model.bundle import CARD, MANIFEST, Bundle, BundleError
+from cat_model.bundle import CARD, Bundle, BundleError
 from cat_model.extras import MissingExtraError
 from cat_model.settings import SHIPPED_BUNDLE
 from deploy import static
+from deploy.mark import marked
 from deploy.repository import Change, Content, HubError, push
 from deploy.static import StaticError
 from web.build import BUILT, ENGINE
@@ -140,7 +141,7 @@ def model(name: str, bundle: Path = SHIPPED_BUNDLE) -> Content:
         raise BundleError(f"{bundle} has no {CARD}: `python -m export` writes one.")
     files[README] = files[CARD] + USE.format(name=name, version=version).encode()
     files["example.py"] = (Path(__file__).parent / "example.py").read_bytes()
-    return Content(files, MANIFEST, version)
+    return Content(marked(files), version)
 
 
 def space(
@@ -180,7 +181,7 @@ def space(
         files |= {f"{BUNDLE_IN_SPACE}/{name}": content for name, content in bundled.items()}
     files[README] = _front_matter(linked)
     unset = () if BUNDLE_VARIABLE in variables else (BUNDLE_VARIABLE,)  # of an earlier push with a model
-    return Content(files, ENTRY, version, "gradio", secrets or {}, variables, unset)
+    return Content(marked(files), version, "gradio", secrets or {}, variables, unset)
 
 
 def static_space(bundle: Path = SHIPPED_BUNDLE, built: Path = BUILT) -> Content:
@@ -198,7 +199,7 @@ def static_space(bundle: Path = SHIPPED_BUNDLE, built: Path = BUILT) -> Content:
     files = static.site(bundle, built)
     of_gradio = {"sdk_version": None, "python_version": None}
     files[README] = _front_matter({"sdk": "static", "app_file": "index.html", **of_gradio})
-    return Content(files, static.MARK, Bundle.read(bundle).version, "static")
+    return Content(marked(files), Bundle.read(bundle).version, "static")
 
 
 def _bundle(folder: Path) -> tuple[str, dict[str, bytes]]:

@@ -1,10 +1,10 @@
 """Makes a release of this checkout: `python -m deploy.release --key KEY.pem`, or `make release ARGS=…`.
 
-Checks version, changelog, bundle and Git, runs all tests, and writes into `dist/VERSION`: wheel and source
-distribution, the bundle with its signature, a software bill of materials (CycloneDX), the image where there
-are a Dockerfile and podman, and the SHA-256 of each. The folder is whole or not there. Nothing leaves this
-machine without `--push`: that pushes what is named, the image and the model, and last the tag `vVERSION`.
-The image is that of `make image`, labelled with version and commit.
+Checks version, changelog, bundle and Git, builds the engine for browsers, runs all tests, and writes into
+`dist/VERSION`: wheel and source distribution, the bundle with its signature, a software bill of materials
+(CycloneDX), the image where there are a Dockerfile and podman, and the SHA-256 of each. The folder is whole
+or not there. Nothing leaves this machine without `--push`: that pushes what is named, the image and the
+model, and last the tag `vVERSION`. The image is that of `make image`, labelled with version and commit.
 """
 
 import argparse
@@ -92,6 +92,7 @@ def main(arguments: Sequence[str] | None = None, root: Path = ROOT, python: str 
         if out.exists():
             raise ReleaseError(f"{out} is there already; delete it to make the release anew.")
         print(f"{release.tag}: version, changelog, bundle and Git fit together.", flush=True)
+        release.run(python, "-m", "web.build", what="The engine for browsers")  # it is tested, and ships
         release.run(python, "-m", "tests", what="The tests")
         release.run(python, "-m", "tests", "--slow", what="The slow tests")
         print("The tests passed.", flush=True)
@@ -176,7 +177,7 @@ def build(release: Release, out: Path, key: Path | None = None, image_options: s
 
     Args:
         release: what is released.
-        out: the folder; it must not exist.
+        out: the folder; it must not exist. The wheel has the engine for browsers if that was built.
         key: an Ed25519 key in PEM that signs the bundle; None to leave it as it is.
         image_options: more options of `podman build`, as a shell takes them.
 
@@ -189,7 +190,6 @@ def build(release: Release, out: Path, key: Path | None = None, image_options: s
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{release.version}-") as work:
         made = Path(work) / "made"
         made.mkdir()
-        release.run(release.python, "-m", "web.build", what="The engine for browsers")  # into the wheel
         release.run(release.python, "-m", "build", "--outdir", made, what="The wheel")
         (made / release.archive).write_bytes(_archive(release, key))
         _bill_of_materials(release, made / f"{NAME}-{release.version}.cdx.json")

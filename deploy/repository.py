@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
+from deploy.mark import MARK
+
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
@@ -29,8 +31,8 @@ class Content:
     """What a repository is to hold.
 
     Attributes:
-        files: content of each file by its path.
-        mark: path of a file that only what is pushed here has: a repository without it holds something else.
+        files: content of each file by its path. MARK is among them: a repository without it holds something
+            else.
         tag: name for the commit; None for none.
         sdk: what runs a Space, "gradio" or "static"; None for a model.
         secrets: values by name, hidden by the Hub; only for a Space.
@@ -39,7 +41,6 @@ class Content:
     """
 
     files: Mapping[str, bytes]
-    mark: str
     tag: str | None = None
     sdk: str | None = None
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -102,7 +103,7 @@ def push(name: str, content: Content, private: bool = False, api: "HfApi | None"
             _create(api, place, content.sdk, private)
             head = api.repo_info(**place).sha
         there = _there(api, place, head)
-        if strangers := set(there) - MADE_BY_THE_HUB if content.mark not in there else ():
+        if strangers := set(there) - MADE_BY_THE_HUB if MARK not in there else ():
             raise HubError(
                 f"{name} is taken: it holds something else, {min(strangers)} among it, and is left as it is. "
                 "Choose another name, or delete that repository first."

@@ -2,8 +2,8 @@
 
 Any static host can serve the folder, under any path: one photo, several photos, the camera and what is known
 of the model, all in the visitor's browser. After the first visit it works without a network. Needs the engine
-that `python -m web.build` makes. A folder that this wrote before is replaced; any other that holds something
-is refused.
+that `python -m web.build` makes. A folder that this wrote before is replaced; one that holds anything else is
+refused.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cat_model.bundle import Bundle, BundleError
 from cat_model.settings import SHIPPED_BUNDLE
+from deploy.mark import MARK, listed, marked
 from web.build import BUILT, ENGINE
 from web.build import PAGE as MODULES
 from web.engine import packed
@@ -24,8 +25,7 @@ from web.icon import SIDES, icon, web_manifest
 ROOT = Path(__file__).parents[1]
 PAGE = Path(__file__).parent / "site"
 SERVICE_WORKER = "service-worker.js"
-MARK = "site.webmanifest"
-"""A folder that holds this file, and so was written here, may be replaced."""
+WEB_MANIFEST = "site.webmanifest"
 EXAMPLES = ("astronaut.jpg", "chelsea.jpg", "coffee.jpg")
 FIRST = (
     "index.html",
@@ -33,7 +33,7 @@ FIRST = (
     "site.js",
     ENGINE,
     *MODULES,
-    MARK,
+    WEB_MANIFEST,
     "icon-192.png",
 )
 """What the first visit keeps at once."""
@@ -83,7 +83,7 @@ def site(bundle: Path = SHIPPED_BUNDLE, built: Path = BUILT) -> dict[str, bytes]
     files |= {f"icon-{side}.png": icon(side) for side in SIDES}
     files["CREDITS.md"] = (ROOT / "examples" / "CREDITS.md").read_bytes()
     files["LICENSE.txt"] = (ROOT / "LICENSE").read_bytes()
-    files[MARK] = _web_manifest()
+    files[WEB_MANIFEST] = _web_manifest()
     files[SERVICE_WORKER] = _service_worker(files)
     return files
 
@@ -95,18 +95,33 @@ def write(out: Path, files: Mapping[str, bytes]) -> None:
         StaticError: the folder holds something else.
         OSError: it cannot be written; an earlier site is untouched.
     """
-    if out.exists() and not (out.is_dir() and ((out / MARK).exists() or not any(out.iterdir()))):
-        raise StaticError(f"{out} holds something else; it is left as it is.")
+    if other := _of_others(out):
+        raise StaticError(
+            f"{out} holds something else, {other} among it, and is left as it is. Choose another folder."
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as work:
         made = Path(work) / "made"
-        for name, content in files.items():
+        for name, content in marked(files).items():
             path = made / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         if out.exists():
             out.rename(Path(work) / "old")
         made.rename(out)
+
+
+def _of_others(out: Path) -> str | None:
+    """Return the name of something that is in the way of a folder, or in it, and was not written here."""
+    if not out.is_dir():
+        return out.name if out.exists() or out.is_symlink() else None
+    mark = out / MARK
+    if not mark.is_file():
+        return next((path.name for path in out.iterdir()), None)
+    ours = listed(mark.read_bytes())
+    there = (path for path in out.rglob("*") if path.is_symlink() or not path.is_dir())
+    names = (path.relative_to(out).as_posix() for path in there)
+    return next((name for name in names if name not in ours), None)
 
 
 def _web_manifest() -> bytes:

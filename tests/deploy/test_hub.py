@@ -16,13 +16,14 @@ from cat_model.bundle import Bundle
 from cat_model.settings import SHIPPED_BUNDLE
 from deploy import hub as command
 from deploy import repository, static
+from deploy.mark import MARK
 from tests.hub_server import CUT, READER, TOKEN, File, served
 from web.build import COMPRESSED, ENGINE
 
 ROOT = Path(__file__).parents[2]
 VERSION = Bundle.read().version
 CONTENT = repository.Content(
-    {"README.md": b"---\nlicense: mit\n---\n", "mark": b"here", "w.bin": b"\xff" * 99}, "mark", "v1"
+    {"README.md": b"---\nlicense: mit\n---\n", MARK: b"here", "w.bin": b"\xff" * 99}, "v1"
 )
 
 
@@ -83,11 +84,11 @@ def test_the_same_again_writes_nothing(hub, api):
 
 def test_only_what_differs_is_sent_what_is_left_over_goes_and_the_tag_moves(hub, api):
     repository.push("me/cats", CONTENT, api=api)
-    files = {"README.md": CONTENT.files["README.md"], "mark": b"changed", "new": b"new"}
-    change = repository.push("me/cats", repository.Content(files, "mark", "v1"), api=api)
+    files = {"README.md": CONTENT.files["README.md"], MARK: b"changed", "new": b"new"}
+    change = repository.push("me/cats", repository.Content(files, "v1"), api=api)
     made = hub.repositories["model", "me/cats"]
     assert set(made.files) == {*files, ".gitattributes"}
-    assert (set(change.added), change.removed) == ({"mark", "new"}, ("w.bin",))
+    assert (set(change.added), change.removed) == ({MARK, "new"}, ("w.bin",))
     assert len(made.commits) == 3
     assert made.tags == {"v1": made.head}
 
@@ -95,7 +96,7 @@ def test_only_what_differs_is_sent_what_is_left_over_goes_and_the_tag_moves(hub,
 def test_another_version_leaves_the_earlier_tag_where_it_is(hub, api):
     repository.push("me/cats", CONTENT, api=api)
     first = hub.repositories["model", "me/cats"].head
-    repository.push("me/cats", repository.Content({"mark": b"2"}, "mark", "v2"), api=api)
+    repository.push("me/cats", repository.Content({MARK: b"2"}, "v2"), api=api)
     made = hub.repositories["model", "me/cats"]
     assert made.tags == {"v1": first, "v2": made.head}
 
@@ -108,8 +109,8 @@ def test_a_new_repository_is_private_only_on_request(hub, api):
 
 
 def test_a_space_gets_its_secrets_and_those_variables_that_differ(hub, api):
-    files = {"README.md": command.space().files["README.md"], "app.py": b"1"}
-    content = repository.Content(files, "app.py", None, "gradio", {"KEY": "hidden"}, {"A": "1", "B": "2"})
+    files = {"README.md": command.space().files["README.md"], "app.py": b"1", MARK: b""}
+    content = repository.Content(files, None, "gradio", {"KEY": "hidden"}, {"A": "1", "B": "2"})
     assert "hidden" not in repr(content)
     repository.push("me/page", content, api=api)
     made = hub.repositories["space", "me/page"]
@@ -120,7 +121,7 @@ def test_a_space_gets_its_secrets_and_those_variables_that_differ(hub, api):
     )
     assert made.tags == {}
     hub.asked.clear()
-    content = repository.Content(files, "app.py", None, "gradio", {}, {"A": "1", "B": "3"})
+    content = repository.Content(files, None, "gradio", {}, {"A": "1", "B": "3"})
     assert repository.push("me/page", content, api=api).settings == ("B",)
     assert hub.writes() == [("POST", "/api/spaces/me/page/variables")]
 
@@ -132,12 +133,24 @@ def test_a_repository_with_something_else_is_left_as_it_is(hub, api):
     assert hub.writes() == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "content", "theirs"),
+    [
+        ("space", command.space, {"app.py", "game.py"}),
+        ("model", lambda: command.model("me/cats"), {"manifest.json"}),
+    ],
+)
+def test_files_that_are_named_as_ours_are_not_taken_for_ours(hub, api, kind, content, theirs):
+    there = hub.create(kind, "me/cats")
+    there.commit({name: File(b"theirs", False) for name in theirs}, "theirs")
+    assert "holds something else" in refused(api, content())
+    assert theirs <= set(there.files)
+
+
 def test_a_new_repository_made_by_hand_is_used(hub, api):
     hub.create("space", "me/page")
     readme = {"README.md": command.space().files["README.md"]}
-    repository.push(
-        "me/page", repository.Content({**readme, "app.py": b""}, "app.py", "v1", "gradio"), api=api
-    )
+    repository.push("me/page", repository.Content({**readme, MARK: b""}, "v1", "gradio"), api=api)
     assert not any(path == "/api/repos/create" for _, path in hub.asked)
 
 
@@ -230,11 +243,11 @@ def test_an_upload_by_xet_that_breaks_off_is_a_sentence(hub):
 def test_a_commit_of_somebody_else_in_the_meantime_is_not_lost(hub, api):
     repository.push("me/cats", CONTENT, api=api)
     made = hub.repositories["model", "me/cats"]
-    theirs = {**made.commits[-1][1], "mark": File(b"theirs", False)}
+    theirs = {**made.commits[-1][1], MARK: File(b"theirs", False)}
     hub.before_commit = lambda: made.commit(theirs, "theirs")
-    sentence = refused(api, repository.Content({**CONTENT.files, "mark": b"ours"}, "mark", "v1"))
+    sentence = refused(api, repository.Content({**CONTENT.files, MARK: b"ours"}, "v1"))
     assert "changed by somebody else in the meantime" in sentence
-    assert made.files["mark"] == b"theirs"
+    assert made.files[MARK] == b"theirs"
 
 
 def test_a_tag_that_could_not_be_set_is_set_by_the_next_push(hub, api):
@@ -252,9 +265,9 @@ def test_a_hub_that_is_not_there_is_said():
 
 
 def test_what_the_hub_says_of_a_card_is_told(hub, api):
-    wrong = {"README.md": b"---\nmodel-index:\n- results: []\n---\n", "mark": b""}
+    wrong = {"README.md": b"---\nmodel-index:\n- results: []\n---\n", MARK: b""}
     assert "me/cats: Invalid metadata in README.md. - model-index has no name" in refused(
-        api, repository.Content(wrong, "mark")
+        api, repository.Content(wrong)
     )
 
 
@@ -319,7 +332,7 @@ def test_a_dry_run_lists_all_files_with_their_sizes_and_asks_nothing(hub):
     assert (ended.returncode, ended.stderr, hub.asked) == (0, "", [])
     listed = {
         path: int(size.replace(",", ""))
-        for size, path in re.findall(r"^ *([\d,]+) (\S+\.\S+|LICENSE)$", ended.stdout, re.MULTILINE)
+        for size, path in re.findall(r"^ *([\d,]+) (\S*\.\S+|LICENSE)$", ended.stdout, re.MULTILINE)
     }
     files = command.space().files
     assert listed == {path: len(data) for path, data in files.items()}
@@ -340,7 +353,7 @@ def test_the_space_holds_what_git_has_of_the_packages_and_the_built_engine():
         for path in (ROOT / "web/static/browser").glob("*.*")
         if path.suffix != ".ts"
     }
-    beside = {"README.md", "LICENSE", "app.py", "requirements.txt"}
+    beside = {"README.md", "LICENSE", "app.py", "requirements.txt", MARK}
     known = {path for path in tracked if (ROOT / path).exists()}
     assert set(command.space().files) == known | built | beside
 
@@ -362,7 +375,7 @@ def test_a_persons_own_files_are_not_pushed(tmp_path, monkeypatch):
         (tmp_path / name).write_text("x")
     monkeypatch.setattr(command, "ROOT", tmp_path)
     pushed = {path for path in command.space().files if not path.startswith("cat_model/bundle/")}
-    assert pushed - {"LICENSE", "README.md", "app.py", "requirements.txt"} == {
+    assert pushed - {"LICENSE", "README.md", "app.py", "requirements.txt", MARK} == {
         "cat_model/a.py", "web/static/b.js", "examples/c.jpg",
     }  # fmt: skip
 
@@ -410,7 +423,7 @@ def test_the_static_space_holds_the_site(hub, api, tmp_path):
     repository.push("me/site", command.static_space(built=tmp_path), api=api)
     made = hub.repositories["space", "me/site"]
     assert made.created["sdk"] == "static"
-    assert set(made.files) == {*static.site(built=tmp_path), "README.md", ".gitattributes"}
+    assert set(made.files) == {*static.site(built=tmp_path), "README.md", ".gitattributes", MARK}
     head = SpaceCard(made.files["README.md"].decode()).data
     assert (head.sdk, head.app_file, head.get("sdk_version"), head.get("python_version")) == (
         "static",

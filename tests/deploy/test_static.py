@@ -10,6 +10,7 @@ from PIL import Image
 
 from cat_model.bundle import sha256
 from deploy import static
+from deploy.mark import MARK
 from web.build import COMPRESSED, ENGINE
 from web.build import PAGE as MODULES
 
@@ -63,19 +64,36 @@ def test_icons_are_pictures_of_their_size(engine):
         assert "x".join(map(str, Image.open(io.BytesIO(files[each["src"]])).size)) == each["sizes"]
 
 
-def test_a_site_is_replaced_and_anything_else_is_left(engine, tmp_path):
+def test_a_site_is_replaced_and_what_is_gone_from_it_goes(engine, tmp_path):
     out = tmp_path / "out"
     static.write(out, static.site(built=engine))
-    (out / "left-over").write_text("")
-    static.write(out, static.site(built=engine))
-    assert not (out / "left-over").exists()
-    assert (out / "examples" / "chelsea.jpg").exists()
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "mine.txt").write_text("mine")
+    (engine / "litert-wasm.0123.wasm.gz.bin").rename(engine / "litert-wasm.4567.wasm.gz.bin")
+    files = static.site(built=engine)
+    static.write(out, files)
+    there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert there == {*files, MARK}
+
+
+@pytest.mark.parametrize("name", ["CNAME", ".git/HEAD", "site.webmanifest", "examples/mine.jpg"])
+@pytest.mark.parametrize("with_site", [True, False])
+def test_a_folder_that_holds_anything_else_is_left_as_it_is(engine, tmp_path, name, with_site):
+    files = static.site(built=engine)
+    out = tmp_path / "out"
+    if with_site:
+        static.write(out, {path: content for path, content in files.items() if path != name})
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
+    (out / name).write_text("mine")
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     with pytest.raises(static.StaticError, match="something else"):
-        static.write(other, static.site(built=engine))
-    assert (other / "mine.txt").read_text() == "mine"
+        static.write(out, files)
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+def test_a_file_in_the_way_is_left_as_it_is(engine, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(static.StaticError, match="something else"):
+        static.write(tmp_path / "out", static.site(built=engine))
+    assert (tmp_path / "out").read_text() == "mine"
 
 
 def test_without_an_engine_a_sentence_says_how_to_make_it(tmp_path, monkeypatch, capsys):
