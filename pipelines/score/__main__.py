@@ -27,7 +27,7 @@ from pipelines.score.ray_engine import RayEngine
 from pipelines.score.results import ResultsError
 from pipelines.score.scorer import Job
 from pipelines.score.shards import Shard
-from pipelines.score.sources import SourceError
+from pipelines.score.sources import Source, SourceError
 
 SCHEMA = 1
 """Of the columns; raised when they change, so that no folder holds two kinds."""
@@ -63,9 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     listing.add_argument("--base", help="what the keys of a manifest are relative to (its own folder)")
     listing.add_argument("--column", default=sources.COLUMN, help="of a manifest that holds the keys (key)")
     listing.add_argument("--every-key", action="store_true", help="also what is not named like a photo")
-    listing.add_argument("--limit", type=_count, help="only the first so many photos")
+    listing.add_argument("--limit", type=_count, help="only the first so many photos, after --sample")
     listing.add_argument(
-        "--sample", type=_fraction, default=1.0, help="only this fraction of them, by chance (1)"
+        "--sample", type=_fraction, default=1.0, help="only this fraction of the photos, by chance (1)"
     )
     listing.add_argument("--seed", type=int, default=0, help="another one chooses another sample (0)")
     listing.add_argument(
@@ -102,7 +102,9 @@ def _score(options: argparse.Namespace) -> int:
     bundle = Bundle.read(settings.bundle, settings.bundle_public_key)
     source = sources.source(options.source, options.base, options.column, options.every_key)
     out = results.usable(place(options.out))
-    described = _described(options, bundle)
+    if options.every_key and sources.holds(source, out):
+        raise SourceError(f"{out} lies in {options.source}: --every-key would take the answers for photos.")
+    described = _described(options, source, bundle)
     part, parts = options.shard
     choice = Choice(options.shard_size, options.limit, options.sample, options.seed, part, parts)
     plan = Plan(source, choice, described, out, results.begin(out, described))
@@ -138,11 +140,12 @@ def _engine(job: Job, options: argparse.Namespace) -> Engine:
     return LocalEngine(job, options.workers or cores())
 
 
-def _described(options: argparse.Namespace, bundle: Bundle) -> dict[str, object]:
+def _described(options: argparse.Namespace, source: Source, bundle: Bundle) -> dict[str, object]:
     """Return all that the answers depend on beside the keys, under the names of the options."""
     chosen = ("embedding", "every_key", "limit", "sample", "seed", "shard_size", "thorough")
     return {
         "schema": SCHEMA,
+        "base": str(source.photos.base),
         "model_version": bundle.version,
         "model_sha256": bundle.manifest["model"]["sha256"],
         **{name: getattr(options, name) for name in chosen},

@@ -18,12 +18,13 @@ S3 = "s3://"
 CONNECT_S, READ_S, ATTEMPTS = 5, 30, 5
 CONNECTIONS = 32
 CHUNK = 1 << 20
-MISSING, DENIED, ARCHIVED = (
-    ("NoSuchKey", "404"),
+MISSING, DENIED, ARCHIVED, NO_BUCKET = (
+    ("NoSuchKey", "404", "KeyTooLongError"),
     ("AccessDenied", "Forbidden", "403"),
     ("InvalidObjectState",),
+    ("NoSuchBucket", "InvalidBucketName"),
 )
-"""What S3 stores answer of one object: it is not there, it may not be read, it is in an archive."""
+"""What S3 stores answer of an object: it is missing, may not be read, is in an archive, or has no bucket."""
 
 
 class PlaceError(Exception):
@@ -155,11 +156,19 @@ class Objects:
 
     def photo(self, key: str, most: int) -> bytes:
         """Return the bytes of a photo; see `Place.photo`."""
-        return self.other(self.bucket, self.prefix + key, most)
+        with self._in_words(self.bucket):
+            return self._body(self.bucket, self.prefix + key, most)
 
     def other(self, bucket: str, key: str, most: int) -> bytes:
-        """Return the bytes of a photo in any bucket, as `photo` does, over the same connections."""
-        with self._in_words(bucket):
+        """Return the bytes of a photo in any bucket, as `photo` does, over the same connections.
+
+        Raises:
+            PhotoError: also where there is no such bucket: the addresses of other photos may be right.
+            PlaceError: none can be read at present.
+        """
+        if not (bucket and key):
+            raise PhotoError("This address names no object: it must be s3://BUCKET/KEY.", "missing")
+        with self._in_words(bucket), _bucket_in_words():
             return self._body(bucket, key, most)
 
     def connect(self) -> None:
@@ -271,6 +280,21 @@ class Objects:
         return boto3.Session().client("s3", config=config)
 
 
+@contextmanager
+def _bucket_in_words() -> Iterator[None]:
+    """A bucket that is not there, or that none can be called, becomes a PhotoError."""
+    from botocore.exceptions import ClientError, ParamValidationError
+
+    try:
+        yield
+    except ParamValidationError:
+        raise PhotoError("No object of S3 can have this address.", "missing") from None
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") in NO_BUCKET:
+            raise PhotoError("There is no such bucket.", "missing") from None
+        raise
+
+
 def place(address: str) -> Folder | Objects:
     """Return the place that an address stands for; nothing is asked of it yet.
 
@@ -278,8 +302,10 @@ def place(address: str) -> Folder | Objects:
         address: a path, or "s3://BUCKET/PREFIX". The prefix is taken as it stands.
 
     Raises:
-        PlaceError: it names no bucket, or boto3 is missing.
+        PlaceError: it is empty or names no bucket, or boto3 is missing.
     """
+    if not address:
+        raise PlaceError("An address is empty: it must be a folder or s3://BUCKET/PREFIX.")
     if not address.startswith(S3):
         return Folder(Path(address).absolute())
     bucket, _, prefix = address.removeprefix(S3).partition("/")

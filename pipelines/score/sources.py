@@ -234,6 +234,16 @@ def source(
     return Manifest(Photos(keys_from, addresses=True), where, name, column)
 
 
+def holds(source: Source, out: Folder | Objects) -> bool:
+    """Return whether what is written to a place would be listed by a source that takes every file."""
+    if isinstance(source, FolderSource) and isinstance(out, Folder):
+        return out.path.resolve().is_relative_to(source.folder.path.resolve())
+    if isinstance(source, BucketSource) and isinstance(out, Objects):
+        there = source.objects
+        return out.bucket == there.bucket and out.prefix.startswith(there.prefix)
+    return False
+
+
 def wanted(key: str, every: bool) -> bool:
     """Return whether a key is listed as a photo: what cameras and file managers leave beside them is not."""
     path = PurePosixPath(key)

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -99,6 +100,33 @@ def test_results_of_another_limit_or_of_other_photos_are_left_alone(photos, tmp_
     assert run(photos, out) == 1
     assert "photos have come or gone" in capsys.readouterr().err
     assert files(out) == before
+
+
+def test_photos_of_another_folder_with_the_same_names_are_not_taken_for_those_that_were_scored(
+    photos, tmp_path, capsys
+):
+    out, other = tmp_path / "out", tmp_path / "other"
+    run(photos, out)
+    before = files(out)
+    shutil.copytree(photos, other)
+    assert run(other, out) == 1
+    assert f"base {photos} instead of {other}; choose another place." in capsys.readouterr().err
+    assert files(out) == before
+
+
+@pytest.mark.parametrize("addresses", [("", "out"), ("photos", "")])
+def test_an_empty_address_is_not_the_working_directory(photos, tmp_path, capsys, monkeypatch, addresses):
+    monkeypatch.chdir(tmp_path)
+    assert run(*addresses) == 1
+    assert capsys.readouterr().err.startswith("An address is empty")
+    assert {path.name for path in tmp_path.iterdir()} == {"photos"}
+
+
+def test_answers_that_would_be_taken_for_photos_are_refused(photos, capsys):
+    assert run(photos, photos / "out", "--every-key", "--limit=2") == 1
+    assert "--every-key would take the answers for photos" in capsys.readouterr().err
+    assert not (photos / "out").exists()
+    assert run(photos, photos / "out", "--limit=2") == 0
 
 
 def test_a_model_can_be_chosen_and_is_named(photos, tmp_path, monkeypatch, capsys):

@@ -122,7 +122,7 @@ def test_what_is_missing_is_said(bucket, tmp_path, capsys):
     assert "NoSuchBucket" in capsys.readouterr().err
     assert run(f"s3://{BUCKET}/list.csv", tmp_path / "out") == 1
     assert capsys.readouterr().err == f"s3://{BUCKET}/list.csv: There is no such object.\n"
-    assert run(f"s3://{BUCKET}/in/", tmp_path / "out") == 1
+    assert run(f"s3://{BUCKET}/in/", tmp_path / "other") == 1
     assert capsys.readouterr().err == "There are no photos to score.\n"
 
 
@@ -160,6 +160,25 @@ def test_a_manifest_may_hold_addresses_and_keys(uploaded, photos, tmp_path, base
     found = table(tmp_path / "out")
     assert found.column("key").to_pylist() == ["cat/one.jpg", f"s3://{BUCKET}/in/misc/cup.jpg"]
     assert found.column("error").to_pylist() == [None, None]
+
+
+def test_an_address_of_a_manifest_that_is_none_is_a_row_and_costs_no_other_its_answer(
+    uploaded, photos, tmp_path
+):
+    wrong = {
+        "s3://": "This address names no object",
+        f"s3://{BUCKET}/": "This address names no object",
+        "s3://bad bucket/x.jpg": "No object of S3 can have this address.",
+        "s3://no-such-bucket-here/x.jpg": "There is no such bucket.",
+        f"s3://{BUCKET}/{'x' * 1100}.jpg": "There is no such object.",
+    }
+    manifest = photos / "keys.csv"
+    manifest.write_text("\n".join(["key", KEYS[0], *wrong]) + "\n")
+    assert run(manifest, tmp_path / "out") == 0
+    rows = {row["key"]: row for row in table(tmp_path / "out").to_pylist()}
+    assert rows[KEYS[0]]["label"] == "cat"
+    for address, sentence in wrong.items():
+        assert rows[address]["error"].startswith(sentence), address
 
 
 def test_addresses_of_a_manifest_are_read_over_the_same_connections(uploaded, photos, monkeypatch):
