@@ -7,12 +7,15 @@ job was asked for or printed, 1 with a sentence when it cannot be.
 
 import argparse
 import json
+import math
 import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cat_model import extras
+from cat_model.extras import MissingExtraError
 from pipelines.sagemaker import FILES, FOLDERS, METRICS, NEEDED, SWITCHES, VALUES
 
 CHANNELS = (*FOLDERS, *FILES)
@@ -34,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(json.dumps(asked, indent=2))
         else:
             print(send(asked, options.region))
-    except RequestError as error:
+    except (RequestError, MissingExtraError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
@@ -53,11 +56,18 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME=VALUE", help="hyperparameters")
     parser.add_argument("--instance", default="ml.m7i.4xlarge", help="type of the machine (ml.m7i.4xlarge)")
     parser.add_argument("--disk-gb", type=int, default=100, help="of the machine (100)")
-    parser.add_argument("--hours", type=float, default=12.0, help="after which the job is ended (12)")
+    parser.add_argument("--hours", type=_hours, default=12.0, help="after which the job is ended (12)")
     parser.add_argument("--on-demand", action="store_true", help="no spot machine: dearer, not interrupted")
     parser.add_argument("--region", help="of SageMaker (as boto3 is set)")
     parser.add_argument("--dry-run", action="store_true", help="print the request, and send nothing")
     return parser
+
+
+def _hours(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text} is no number of hours")
+    return number
 
 
 def request(options: argparse.Namespace) -> dict[str, Any]:
@@ -128,7 +138,9 @@ def validate(asked: Mapping[str, Any]) -> None:
 
     Raises:
         RequestError: it does not fit; nothing was sent.
+        MissingExtraError: boto3 is missing, whose description it is.
     """
+    extras.require("boto3", "s3", "The request")
     import botocore.session
     from botocore.validate import ParamValidator
 

@@ -31,6 +31,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_TESTS, CONTAINER_TESTS = "tests/app", "tests/deploy/containers"
 MOST_WORKERS = 4
 """Test processes at most: each of some holds TensorFlow, 2 GB."""
+NO_TESTS = 5
+"""Exit code of pytest where no test was chosen."""
 WORKERS = [
     "-n", str(min(os.cpu_count() or 1, MOST_WORKERS)), "--dist", "loadfile", "--no-loadscope-reorder",
 ]  # fmt: skip
@@ -74,12 +76,13 @@ def _test_engines(options: Sequence[str]) -> int:
     engines.make_all()
     tests = ["-m", "pytest", "-m", engines.MARK]
     codes = [_run(PYTHON, *tests, *options)]
-    codes += [
-        _run(engines.python(name), *tests, path, *options)
-        for name, path in engines.INSIDE.items()
-        if engines.is_made(name)
-    ]
-    return max(codes)
+    files = [each for each in options if (ROOT / each.partition("::")[0]).exists()]
+    for name, path in engines.INSIDE.items():
+        own = [each for each in files if each.partition("::")[0] == path]
+        if engines.is_made(name) and (own or not files):
+            others = [each for each in options if each not in files]
+            codes.append(_run(engines.python(name), *tests, *(own or [path]), *others))
+    return max([code for code in codes if code != NO_TESTS], default=NO_TESTS)
 
 
 def _install() -> int:

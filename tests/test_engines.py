@@ -68,6 +68,22 @@ def test_the_option_makes_them_and_runs_their_tests_alone(ran):
     assert inside == (engines.python("ray"), "-m", "pytest", "-m", "engines", engines.INSIDE["ray"], "-x")
 
 
+def test_a_file_is_run_in_one_environment_only(ran):
+    ray, other = engines.INSIDE["ray"], "tests/test_engines.py::test_x"
+    command.main(["--engines", other, "-q"])
+    assert ran[1:] == [(command.PYTHON, "-m", "pytest", "-m", "engines", other, "-q")]
+    ran.clear()
+    command.main(["--engines", ray, "-q"])
+    assert ran[2] == (engines.python("ray"), "-m", "pytest", "-m", "engines", ray, "-q")
+
+
+@pytest.mark.parametrize(("codes", "code"), [((0, 5), 0), ((5, 0), 0), ((5, 5), 5), ((5, 1), 1), ((1, 0), 1)])
+def test_where_only_one_environment_has_the_test_that_one_counts(ran, monkeypatch, codes, code):
+    left = list(codes)
+    monkeypatch.setattr(command, "_run", lambda *_: left.pop(0))
+    assert command.main(["--engines", "-k", "x"]) == code
+
+
 def test_without_the_option_none_is_made(ran):
     command.main(["-k", "x"])
     assert ran == ["browser", (command.PYTHON, "-m", "pytest", "-k", "x")]

@@ -63,6 +63,20 @@ def test_what_sagemaker_would_refuse_is_not_sent(option, sentence, capsys, monke
     assert sentence in said
 
 
+@pytest.mark.parametrize("text", ["nan", "inf", "soon"])
+def test_hours_that_are_no_number_are_refused(text, capsys):
+    with pytest.raises(SystemExit) as ended:
+        sagemaker.main([*GIVEN, f"--hours={text}"])
+    assert ended.value.code == 2
+    assert "argument --hours" in capsys.readouterr().err
+
+
+def test_without_boto3_the_command_that_brings_it_is_named(capsys, monkeypatch):
+    monkeypatch.setattr("cat_model.extras.installed", lambda package: package != "boto3")
+    assert sagemaker.main([*GIVEN, "--dry-run"]) == 1
+    assert "needs the package boto3, which is not installed" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["epochs", "epochs=", "epoch=3"])
 def test_what_is_no_hyperparameter_is_refused(text, capsys):
     assert sagemaker.main([*GIVEN, "--set", text, "--dry-run"]) == 1
