@@ -74,8 +74,8 @@ def _parser() -> argparse.ArgumentParser:
         choices=BACKBONES,
         help="backbones to choose from",
     )
-    tune.add_argument("--trials", type=int, default=20, help="how many trials there may be (20)")
-    tune.add_argument("--hours", type=float, default=12.0, help="no trial begins after so many hours (12)")
+    tune.add_argument("--trials", type=_trials, default=20, help="how many trials there may be (20)")
+    tune.add_argument("--hours", type=_hours, default=12.0, help="no trial begins after so many hours (12)")
 
     track = commands.add_parser("track", help="send MLflow what its store could not take during a run")
     track.set_defaults(do=_track)
@@ -188,7 +188,23 @@ def _changes(options: argparse.Namespace) -> dict[str, Any]:
 
 def _config(options: argparse.Namespace) -> TrainConfig:
     stored = read_config(options.config) if options.config else {}
-    return TrainConfig(**stored | _changes(options))
+    config = TrainConfig(**stored | _changes(options))
+    config.require_valid()
+    return config
+
+
+def _trials(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def _hours(text: str) -> float:
+    number = float(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return number
 
 
 def _data(options: argparse.Namespace) -> DataOptions:

@@ -1,6 +1,7 @@
 """Configuration: hyperparameters (recorded with the run), the commands' options, and paths."""
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -105,6 +106,27 @@ class TrainConfig:
     per_group: int | None = None
     test_percent: int = 10
     validation_percent: int = 10
+
+    def require_valid(self) -> None:
+        """Refuse values that no training can go by.
+
+        Raises:
+            TrainError: one is out of its range.
+        """
+        least = dict.fromkeys(("side", "epochs", "views", "batch", "average_views"), 1)
+        fractions = ("cat_fraction", "warmup", "augmentation", "dropout", "label_smoothing", "init_weight")
+        ranges = {name: (number, math.inf) for name, number in least.items()}
+        ranges |= dict.fromkeys(fractions, (0, 1))
+        ranges |= dict.fromkeys(("head_factor", "weight_decay", "map_weight"), (0, math.inf))
+        for name, (low, high) in ranges.items():
+            value = getattr(self, name)
+            if not (low <= value <= high and math.isfinite(value)):
+                allowed = f"{low} to {high}" if math.isfinite(high) else f"{low} or more"
+                raise TrainError(f"{name} is {value}; it must be {allowed}.")
+        if not (self.learning_rate > 0 and math.isfinite(self.learning_rate)):
+            raise TrainError(f"learning_rate is {self.learning_rate}; it must be above 0.")
+        if self.side % 32:
+            raise TrainError(f"The side is {self.side} pixels; it must be a multiple of 32.")
 
     @property
     def steps(self) -> int:

@@ -124,10 +124,9 @@ def build(config: TrainConfig, pretrained: bool = True) -> tuple[CatModel, str]:
         The model, and where its weights come from.
 
     Raises:
-        TrainError: the backbone is unknown, or its weights are not installed.
+        TrainError: the backbone is unknown, its weights are not installed, or a value is out of its range.
     """
-    if config.side % 32:
-        raise TrainError(f"The side is {config.side} pixels; it must be a multiple of 32.")
+    config.require_valid()
     variant, origin = find_backbone(config.backbone).variant, "none"
     network = _tiny(config.side) if variant is None else efficientnet_lite.build(variant, config.side)
     if variant is not None and pretrained:
