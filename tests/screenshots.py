@@ -10,7 +10,7 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.app.conftest import find_chromium, running
-from tests.app.visiting import CAT, example
+from tests.app.visiting import CAT, answered, example, settled
 
 SHOTS = {"light": (1100, 900), "dark": (400, 1150)}
 """Width and height of the window by colour scheme, in CSS pixels."""
@@ -24,9 +24,8 @@ def shoot(browser: Browser, address: str, scheme: str, out: Path) -> None:
     )
     page.goto(address)
     example(page, "A cat")
-    page.locator(CAT).wait_for()
-    page.locator("#right:enabled").wait_for()
-    page.wait_for_timeout(1_500)  # the thorough search, and what fades in
+    answered(page, CAT)
+    settled(page)
     page.screenshot(path=out / f"page-{scheme}.png")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from playwright.sync_api import expect
 
 from cat_model.bundle import CARD, SHIPPED_BUNDLE
 from tests.app.conftest import running
@@ -36,7 +37,7 @@ def test_the_model_card_is_a_click_away(visit, server, predictor):
     page = opened(visit())
     with page.context.expect_page() as card:
         page.get_by_text(text.CARD).click()
-    assert predictor.bundle.version in card.value.inner_text("body")
+    expect(card.value.locator("body")).to_contain_text(predictor.bundle.version)
     answer = httpx.get(f"{server.address}/{text.CARD_ADDRESS}")
     assert answer.text == (predictor.bundle.folder / CARD).read_text("utf-8")
     assert answer.headers["content-type"].startswith("text/plain")

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from tests.app import axe
 from tests.app.test_page import PHONE
-from tests.app.visiting import CAT, OTHER, REFUSED, SCHEMES, example, show, switch
+from tests.app.visiting import CAT, OTHER, REFUSED, SCHEMES, answered, example, show, switch
 from web import text
 
 
@@ -42,20 +42,20 @@ def test_the_tab_for_a_photo(visit, checked, bad, device):
     checked(page, "what is kept")
     for name, verdict in (("An astronaut", OTHER), ("A cat", CAT)):
         example(page, name)
-        page.locator(verdict).wait_for()
-        page.locator("#right:enabled").wait_for()
+        answered(page, verdict)
         checked(page, name)
     page.get_by_label("Why?").uncheck()
     checked(page, "without colours")
     page.click("#right")
     page.locator("#thanks code").wait_for()
+    page.locator("#undo").wait_for()
     checked(page, "thanked")
     page.get_by_label("Receipt code").fill("nonsense")
     page.click("#delete")
     page.locator("#deleted .failed").wait_for()
     checked(page, "not deleted")
     show(page, bad["text.jpg"])
-    page.locator(REFUSED).wait_for()
+    answered(page, REFUSED)
     checked(page, "refused")
     page.context.set_offline(True)
     show(page, "examples/chelsea.jpg")

@@ -7,6 +7,7 @@ from dataclasses import asdict
 import httpx
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from cat_model.feedback.delivery import open_outbox
 from cat_model.monitoring.traffic import BLOCK, Aggregate, Traffic
@@ -85,8 +86,9 @@ def test_it_opens_in_the_browser(browser, tmp_path, predictor):
         visit.get_by_label("Password").fill("open")
         visit.get_by_role("button", name="Show").click()
         visit.get_by_text("That is not the password.").wait_for()
+        expect(visit.get_by_label("Password")).to_have_value("")  # it is not kept in the box
         visit.get_by_label("Password").fill("sesame")
         visit.keyboard.press("Enter")
         visit.get_by_text("stays here").wait_for()
-        assert visit.get_by_label("Password").input_value() == ""  # it is not kept in the box
+        expect(visit.get_by_label("Password")).to_have_value("")
         visit.close()

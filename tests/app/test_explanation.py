@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from cat_model.explain.render import AGAINST, FOR
 from tests.app.conftest import WITHOUT_ENGINE, camera_arguments, film_of
@@ -23,6 +24,7 @@ def answered(visit):
 
 
 def colours(page):
+    """Return the address of the colours that are on the page now; each answer's has another."""
     return page.locator("#overlay .heat").get_attribute("src")
 
 
@@ -30,17 +32,17 @@ def test_the_reasons_come_with_the_verdict_and_go_with_the_photo(answered, predi
     assert answered.inner_text("#why .sentence") == predictor.explain(examples / "chelsea.jpg", 0).sentence
     assert "speaks for a cat" in answered.inner_text("#why .legend")
     answered.get_by_label("Remove Image").click()
-    answered.locator("#why").wait_for(state="hidden")
-    assert not answered.locator("#overlay .picture").count()
-    assert not answered.locator("#colours-on").is_visible()
+    expect(answered.locator("#why")).to_be_hidden()
+    expect(answered.locator("#overlay .picture")).to_have_count(0)
+    expect(answered.locator("#colours-on")).to_be_hidden()
 
 
 def test_a_closer_look_changes_the_colours_and_a_saved_picture_has_them(answered):
     first = colours(answered)
     answered.click("#closer")
     answered.locator("#progress progress").wait_for()
-    answered.locator("#closer:enabled").wait_for(timeout=FIRST_S)
-    assert colours(answered) != first
+    expect(answered.locator("#overlay .heat")).not_to_have_attribute("src", first, timeout=FIRST_S)
+    expect(answered.locator("#closer")).to_be_enabled()
     with answered.expect_download() as download:
         answered.click("#save")
     with Image.open(download.value.path()) as saved, Image.open(io.BytesIO(shown(answered))) as photo:
@@ -70,20 +72,21 @@ def test_the_slider_sets_the_strength(answered):
 def test_there_is_one_picture_and_why_switches_its_colours(answered):
     pictures = "[...document.querySelectorAll('#look img:not(#examples img, .heat)')]"
     seen = f"{pictures}.filter(image => getComputedStyle(image).visibility == 'visible').length"
-    assert answered.evaluate(seen) == 1
+    answered.wait_for_function(f"{seen} == 1")
     photo, stage = (answered.locator(each).bounding_box() for each in ("#overlay .picture", "#photo"))
     assert stage["x"] <= photo["x"]
     assert photo["x"] + photo["width"] <= stage["x"] + stage["width"]
     assert photo["width"] / photo["height"] == pytest.approx(451 / 300, abs=0.02)
     assert photo["width"] > 0.9 * stage["width"] or photo["height"] > 0.8 * stage["height"]
     heat = answered.locator("#overlay .heat")
-    assert heat.is_visible()
+    expect(heat).to_be_visible()
     answered.get_by_label("Why?").uncheck()
-    assert not heat.is_visible()
-    assert answered.evaluate(seen) == 1
+    expect(heat).to_be_hidden()
+    answered.wait_for_function(f"{seen} == 1")
+    cat = colours(answered)
     answered.get_by_role("button", name="An astronaut", exact=True).click()
-    answered.locator(".verdict.other").wait_for()
-    assert not heat.is_visible()  # it stays off
+    expect(heat).not_to_have_attribute("src", cat)
+    expect(heat).to_be_hidden()  # it stays off
     answered.get_by_label("Why?").check()
     heat.wait_for()
 

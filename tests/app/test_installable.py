@@ -5,6 +5,7 @@ import io
 import httpx
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from tests.app.conftest import QUIET, running
 from web import text
@@ -23,7 +24,8 @@ def test_manifest_and_icons_are_served(server):
 
 def test_a_browser_finds_the_page_installable(visit):
     page = visit()
-    assert page.locator('link[rel="manifest"]').get_attribute("href") == "manifest.json"  # below a path too
+    manifest = page.locator('link[rel="manifest"]')
+    expect(manifest).to_have_attribute("href", "manifest.json")  # below a path too
     session = page.context.new_cdp_session(page)
     found = session.send("Page.getAppManifest")
     assert found["url"].endswith("/manifest.json")

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.app.conftest import free_port, running
-from tests.app.visiting import CAT, OTHER, example, show
+from tests.app.visiting import CAT, OTHER, answered, example, show
 from web import text
 
 LOST, AGAIN, NOTE = "#lost .verdict", "#lost .again", ".toast-body.error"
@@ -45,7 +45,7 @@ def test_a_photo_that_was_not_sent_is_kept_and_sent_on_a_click(marked, examples)
     assert width == 451
     page.context.set_offline(False)
     page.wait_for_timeout(3_000)  # nothing is done unasked
-    assert page.locator(LOST).is_visible()
+    expect(page.locator(LOST)).to_be_visible()
     page.click(AGAIN)
     page.locator(CAT).wait_for()
     expect(page.locator(LOST)).to_have_count(0)
@@ -133,7 +133,7 @@ def test_a_stream_that_ends_in_the_middle_fails_the_question_and_the_page_goes_o
     show(page, examples / "chelsea.jpg")
     page.locator(LOST).wait_for()
     expect(page.locator(NOTE)).to_have_count(0)
-    assert page.locator("#photo img").is_visible() or page.locator("#lost img").is_visible()
+    expect(page.locator(":is(#photo, #lost) img").filter(visible=True)).not_to_have_count(0)
     page.click(AGAIN)
     page.locator(CAT).wait_for()
     assert is_the_same(page)
@@ -154,10 +154,9 @@ def test_a_kept_photo_goes_with_the_photo_on_the_page(marked, examples):
 def test_feedback_that_does_not_arrive_is_said(marked):
     page = marked()
     example(page, "A cat")
-    page.locator("#right:enabled").wait_for()
-    page.wait_for_timeout(1_000)  # the thorough search
+    answered(page, CAT)
     cut(page)
     page.click("#right")
     expect(page.locator("#thanks .failed")).to_contain_text(text.PRESS_LATER)
-    assert page.locator("#right").is_enabled()
+    expect(page.locator("#right")).to_be_enabled()
     assert is_the_same(page)

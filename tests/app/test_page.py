@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests.app.conftest import WITHOUT_ENGINE
-from tests.app.visiting import CAT, OTHER, REFUSED, SCHEMES, example, show, switch
+from tests.app.visiting import CAT, OTHER, REFUSED, SCHEMES, answered, example, show, switch
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
@@ -25,8 +25,8 @@ def test_an_uploaded_cat_is_called_a_cat_with_its_percentage(visit, predictor, e
     page.locator(CAT).wait_for()
     percent = min(99, round(100 * predictor.predict(examples / "chelsea.jpg").probability))
     assert page.inner_text("#answer").strip() == f"It's a cat — {percent}\u00a0%"
-    bars = page.inner_text("#bars").split("\n")
-    assert [words for words in bars if words] == ["cat", f"{percent}%", "not a cat", f"{100 - percent}%"]
+    bars = f"cat {percent}% not a cat {100 - percent}%"
+    expect(page.locator("#bars")).to_have_text(bars, use_inner_text=True)
 
 
 @pytest.mark.parametrize(
@@ -46,13 +46,13 @@ def test_a_bad_photo_shows_its_sentence_and_not_the_old_verdict(visit, bad, pred
     example(page, "A cat")
     page.locator(CAT).wait_for()
     show(page, bad[name])
-    page.locator(REFUSED).wait_for()
+    answered(page, REFUSED)
     with pytest.raises(PhotoError) as refusal:
         predictor.predict(bad[name])
-    assert str(refusal.value) in page.inner_text("#answer")
-    assert not page.locator("#bars").is_visible()
-    assert page.locator("#right").is_disabled()
-    assert page.locator("#wrong").is_disabled()
+    expect(page.locator("#answer")).to_contain_text(str(refusal.value))
+    expect(page.locator("#bars")).to_be_hidden()
+    expect(page.locator("#right")).to_be_disabled()
+    expect(page.locator("#wrong")).to_be_disabled()
 
 
 def test_no_photo_no_verdict(visit):
@@ -63,7 +63,7 @@ def test_no_photo_no_verdict(visit):
     page.get_by_label("Remove Image").click()
     page.get_by_text("Your answer appears here").wait_for()
     page.locator("#right:disabled").wait_for()
-    assert not page.locator("#bars").is_visible()
+    expect(page.locator("#bars")).to_be_hidden()
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,10 @@ def test_a_flag_leaves_one_record_and_no_photo(visit, server, name, button, says
     records, photos = set(server.records()), set(server.photos())
     page = visit()
     example(page, name)
-    page.locator(f"{button}:enabled").dblclick()
+    answered(page, CAT if name == "A cat" else OTHER)
+    page.locator(button).dblclick()
     assert "Thank you" in thanks(page)
-    assert page.locator("#right").is_disabled()
+    expect(page.locator("#right")).to_be_disabled()
     (record,) = set(server.records()) - records
     told = json.loads(record.read_text("utf-8"))
     assert (told["person_says_cat"], told["photo"]) == (says_cat, None)
@@ -87,7 +88,7 @@ def test_a_ticked_box_keeps_the_photo_that_was_judged_and_is_unticked_for_the_ne
     records = set(server.records())
     page = visit()
     show(page, examples / "coffee.jpg")
-    page.locator("#right:enabled").wait_for()
+    answered(page, OTHER)
     page.get_by_label("Keep my photo").check()
     page.click("#right")
     assert "your photo are kept" in thanks(page)
@@ -96,27 +97,27 @@ def test_a_ticked_box_keeps_the_photo_that_was_judged_and_is_unticked_for_the_ne
     with Image.open(server.feedback / "photos" / f"{record.stem}-{told['photo']}.jpg") as kept:
         assert kept.size == (600, 400)  # coffee.jpg
     example(page, "A cat")
-    page.locator(CAT).wait_for()
-    page.locator("#right:enabled").wait_for()
-    assert not page.get_by_label("Keep my photo").is_checked()
-    assert not page.inner_text("#thanks").strip()
+    answered(page, CAT)
+    expect(page.get_by_label("Keep my photo")).not_to_be_checked()
+    expect(page.locator("#thanks p")).to_have_text("")
 
 
 def test_undo_deletes_what_was_just_told_and_another_answer_may_be_given(visit, server):
     before = {*server.records(), *server.photos()}
     page = visit()
     example(page, "A cat")
-    page.locator("#right:enabled").wait_for()
+    answered(page, CAT)
     page.get_by_label("Keep my photo").check()
     page.get_by_label("A word of comment").fill("a tabby")
     page.click("#right")
     assert "receipt code" in thanks(page)
+    page.locator("#wrong:disabled").wait_for()
     (record,) = set(server.records()) - before
     assert json.loads(record.read_text("utf-8"))["comment"] == "a tabby"
     page.click("#undo")
     page.get_by_text("Your feedback is deleted.").wait_for()
     assert {*server.records(), *server.photos()} == before
-    assert not page.locator("#undo").is_visible()
+    expect(page.locator("#undo")).to_be_hidden()
     page.locator("#wrong:enabled").click()
     page.locator("#thanks code").wait_for()
     assert len(set(server.records()) - before) == 1
@@ -126,7 +127,8 @@ def test_earlier_feedback_is_deleted_by_its_receipt_code(visit, server):
     before = set(server.records())
     page = visit()
     example(page, "A cat")
-    page.locator("#right:enabled").click()
+    answered(page, CAT)
+    page.click("#right")
     code = page.locator("#thanks code").inner_text()
     later = visit()
     later.get_by_text("What is kept, why").click()
@@ -162,10 +164,11 @@ def test_an_answer_that_cannot_be_stored_is_not_thanked_for(visit, server):
     try:
         page = visit()
         example(page, "A cat")
-        page.locator("#right:enabled").click()
+        answered(page, CAT)
+        page.click("#right")
         page.locator("#thanks .failed").wait_for()
         assert "could not be saved" in page.inner_text("#thanks")
-        assert page.locator("#right").is_enabled()
+        expect(page.locator("#right")).to_be_enabled()
     finally:
         records.unlink()
         away.rename(records)
@@ -176,10 +179,11 @@ def test_an_answer_that_cannot_be_stored_is_not_thanked_for(visit, server):
 def test_the_keyboard_is_enough(visit, server):
     records = set(server.records())
     page = visit()
+    page.get_by_role("button", name="A cat", exact=True).wait_for()
     _tab_to(page, "A cat")
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.keyboard.press("Enter")
-    page.locator("#right:enabled").wait_for()
+    answered(page, CAT)
     _tab_to(page, "Right")
     page.keyboard.press("Enter")
     assert "Thank you" in thanks(page)
@@ -207,7 +211,7 @@ def test_a_phone_needs_no_sideways_scrolling(visit, bad):
     example_given, bad_given = (lambda: example(page, "A cat")), (lambda: show(page, bad["text.jpg"]))
     for step, verdict in ((lambda: None, ".idle"), (example_given, CAT), (bad_given, REFUSED)):
         step()
-        page.locator(verdict).first.wait_for()
+        answered(page, verdict)
         for scheme in SCHEMES:
             switch(page, scheme)
             assert page.evaluate("document.documentElement.scrollWidth") == 390
@@ -232,7 +236,7 @@ def test_on_a_phone_the_answer_is_seen_without_scrolling(visit, examples):
 def test_on_a_wide_screen_photo_and_answer_stand_side_by_side_and_nothing_is_empty_below_the_examples(visit):
     page = visit(viewport={"width": 1100, "height": 900})
     example(page, "A cat")
-    page.locator("#right:enabled").wait_for()
+    answered(page, CAT)
     box = {name: page.locator(name).bounding_box() for name in ("#photo", "#answer", "#examples", "#flags")}
     assert box["#photo"]["x"] + box["#photo"]["width"] <= box["#answer"]["x"]
     assert abs(box["#photo"]["y"] - box["#answer"]["y"]) < 5
@@ -252,7 +256,7 @@ def test_words_stand_out_from_what_is_behind_them(visit, bad):
     page = visit()
     for name, verdict in (("A cat", CAT), ("An astronaut", OTHER), (None, REFUSED)):
         example(page, name) if name else show(page, bad["text.jpg"])
-        page.locator(verdict).wait_for()
+        answered(page, verdict)
         places = [f"{verdict} p.headline", "#privacy p", "#flags h3", "#examples .label", "footer button"]
         if name:
             places += [

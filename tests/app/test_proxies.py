@@ -12,7 +12,7 @@ import pytest
 from gradio_client import Client, handle_file
 
 from tests.app.conftest import ROOT, WITHOUT_ENGINE, free_port, running
-from tests.app.visiting import CAT, example, show
+from tests.app.visiting import CAT, OTHER, answered, example, show
 
 pytestmark = pytest.mark.slow
 
@@ -130,11 +130,11 @@ def test_the_page_its_examples_and_the_live_tab_work(shown, camera, examples):
     visited.add_init_script(WITHOUT_ENGINE)
     visited.goto(f"{shown}?from=somewhere")
     example(visited, "A cat")
-    visited.locator(CAT).wait_for()
-    show(visited, examples / "chelsea.jpg")
-    visited.locator(CAT).wait_for()
+    answered(visited, CAT)
+    show(visited, examples / "coffee.jpg")
+    visited.locator(OTHER).wait_for()
     visited.wait_for_function("document.querySelector('#photo img')?.naturalWidth > 0")
-    assert visited.evaluate("[...document.querySelectorAll('#examples img')].every(it => it.naturalWidth)")
+    visited.wait_for_function("[...document.querySelectorAll('#examples img')].every(it => it.naturalWidth)")
     visited.get_by_role("tab", name="Live").click()
     visited.get_by_text("Click to Access Webcam").locator("visible=true").click()
     visited.locator("#live .verdict.cat").wait_for()

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.app.conftest import free_port
-from tests.app.visiting import CAT, OTHER, REFUSED, example
+from tests.app.visiting import CAT, OTHER, REFUSED, answered, example
 
 WAIT_S = 60
 
@@ -81,20 +81,20 @@ def test_a_busy_page_says_so_and_drops_the_old_verdict(gate, small_page, visit, 
     address, _ = small_page
     page = quick(visit(address))
     page.get_by_role("button", name="A cat", exact=True).click()
-    page.locator(".verdict.cat").wait_for()
+    answered(page, CAT)
     gate.clear()
     fill(address, examples / "coffee.jpg")
     page.get_by_role("button", name="An astronaut", exact=True).click()
     page.locator(".verdict.wrong").wait_for()
-    assert "4 visitors are before you. Try again" in page.inner_text("#lost")
-    assert page.locator("#right").is_disabled()
+    expect(page.locator("#lost")).to_contain_text("4 visitors are before you. Try again")
+    expect(page.locator("#right")).to_be_disabled()
 
 
 def test_who_waits_is_told_how_many_are_before(gate, small_page, visit, examples):
     address, _ = small_page
     page = quick(visit(address))
     page.get_by_role("button", name="A cat", exact=True).click()
-    page.locator("#right:enabled").wait_for()
+    answered(page, CAT)
     gate.clear()
     ask(address, examples / "coffee.jpg", 3)  # one is judged, one is next, one waits
     page.get_by_role("button", name="An astronaut", exact=True).click()
@@ -110,7 +110,7 @@ def test_a_busy_page_still_takes_an_answer(gate, small_page, visit, examples):
     address, settings = small_page
     page = quick(visit(address))
     page.get_by_role("button", name="A cat", exact=True).click()
-    page.locator("#right:enabled").wait_for()
+    answered(page, CAT)
     gate.clear()
     fill(address, examples / "coffee.jpg")
     page.click("#right")
@@ -123,7 +123,7 @@ def test_while_a_new_photo_is_looked_at_the_old_verdict_is_gone(gate, small_page
     address, _ = small_page
     page = quick(visit(address))
     page.get_by_role("button", name="A cat", exact=True).click()
-    page.locator("#right:enabled").wait_for()
+    answered(page, CAT)
     gate.clear()
     page.get_by_role("button", name="An astronaut", exact=True).click()
     page.locator(".verdict.idle").wait_for()
@@ -177,6 +177,7 @@ def searching(held, visit, tmp_path):
             example(page, "A cup of coffee")
             page.locator(OTHER).wait_for()
             if ticked:
+                answered(page, OTHER)
                 box.check()
             assert begun["thorough"].wait(WAIT_S)
             return page

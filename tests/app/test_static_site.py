@@ -8,6 +8,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from playwright.sync_api import expect
 
 import cat_model
 from benchmarks.browser import BUILT, ENGINE
@@ -177,7 +178,7 @@ def test_without_a_service_worker_it_goes_on(browser, host, examples, script):
         page.get_by_text("Yes, I see a cat").wait_for()
         page.get_by_role("tab", name="About").click()
         page.locator("#figures tr").first.wait_for()  # all of the page has run
-        assert not page.get_by_text(KEPT).is_visible()
+        expect(page.get_by_text(KEPT)).to_be_hidden()
 
 
 def test_several_photos_get_tiles_and_a_list(browser, host, examples):
@@ -185,7 +186,7 @@ def test_several_photos_get_tiles_and_a_list(browser, host, examples):
         page.get_by_role("tab", name="Several photos").click()
         page.set_input_files("#several-files", sorted(examples.glob("*.jpg")))
         page.get_by_text("1 of 3 show a cat.").wait_for()
-        assert page.locator("#tiles li").count() == 3
+        expect(page.locator("#tiles li")).to_have_count(3)
         with page.expect_download() as saved:
             page.get_by_role("button", name="Save the list").click()
         lines = saved.value.path().read_text("utf-8").splitlines()
@@ -248,10 +249,10 @@ def test_the_tabs_follow_the_arrow_keys(browser, host):
     with visited(browser, host) as page:
         page.get_by_role("tab", name="Photo", exact=True).focus()
         page.keyboard.press("ArrowRight")
-        assert page.get_by_role("tab", name="Several photos").get_attribute("aria-selected") == "true"
+        expect(page.get_by_role("tab", name="Several photos")).to_have_attribute("aria-selected", "true")
         page.keyboard.press("ArrowLeft")
         page.keyboard.press("ArrowLeft")
-        assert page.locator("#about").is_visible()
+        expect(page.locator("#about")).to_be_visible()
 
 
 @pytest.mark.slow

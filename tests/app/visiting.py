@@ -20,6 +20,18 @@ def switch(page, scheme):
     settled(page)
 
 
+def answered(page, verdict):
+    """Wait for a verdict of the server, and until all that came with it is on the page.
+
+    Gradio gives an answer to its components one after the other, in no order that a test may count on. Its
+    mark on the panel for the verdict stays until the last of them is done, and the search that follows has
+    ended. The verdict must be another than the one before.
+    """
+    page.locator(f"#answer {verdict}").wait_for()
+    whole = "#answer [data-testid=status-tracker].hide:not(.translucent)"
+    page.locator(whole).wait_for(state="attached")
+
+
 def show(page, path):
     """Upload a photo, in place of the one on the page if there is one."""
     remove = page.get_by_label("Remove Image")
