@@ -9,13 +9,17 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+from pipelines import fingerprint
 from pipelines.settings import REFRESH, TUNE, PipelineError, Settings
 
 PULL, CHECK, TRAIN, EXPORT, PUBLISH, WATCH = "pull", "check", "train", "export", "publish", "watch"
 RUN, CONFIG, EXPORTED = "run", "config", "exported"
 """Values that stages hand on: a run's folder, the file that a search wrote, the run that ships."""
+REFRESHED, PARENT, LEARNED = "refreshed", "parent", "learned"
+"""Of the last refresh: the run that it made, the one that it began from, and `Context.answers`."""
 OVERRIDE = "--override-checks"
 
 
@@ -25,7 +29,7 @@ class Context:
 
     Attributes:
         settings: of the pipeline.
-        values: what earlier commands handed on: RUN, CONFIG, EXPORTED.
+        values: what earlier commands handed on: RUN, CONFIG and so on.
     """
 
     settings: Settings
@@ -41,6 +45,11 @@ class Context:
         if RUN not in self.values:
             raise PipelineError("No training run is known yet: the stage train makes one.")
         return Path(self.values[RUN])
+
+    @cached_property
+    def answers(self) -> str:
+        """Fingerprint of the feedback set's records, as they were at the first look."""
+        return fingerprint.of_files(_records(self.settings), self.settings.file.parent)
 
     def result(self, stage: str) -> Path:
         """Return the file that a stage's command writes its result to."""
@@ -150,12 +159,18 @@ def _tune(context: Context) -> list[str]:
 
 
 def parent(context: Context) -> Path:
-    """Return the run whose head a refresh fits anew.
+    """Return the run whose head a refresh fits anew: the one that ships, unless it has learned the answers.
+
+    Then it is the one that this refresh began from. So the same answers are learned once, and a refresh is
+    no reason for the next one.
 
     Raises:
         PipelineError: none is named, and none was exported here.
     """
-    run = context.settings.run or context.values.get(EXPORTED)
+    values = context.values
+    run = context.settings.run or values.get(EXPORTED)
+    if run and run == values.get(REFRESHED) and values.get(LEARNED) == context.answers:
+        run = values.get(PARENT, run)
     if run is None:
         raise PipelineError(
             f"{context.settings.file}: a refresh starts from the run that is served; "
@@ -215,12 +230,16 @@ def _photo_files(context: Context) -> list[Path]:
     return _present(settings.photos, settings.people, settings.wild, settings.policy, settings.decisions)
 
 
+def _records(settings: Settings) -> list[Path]:
+    return [folder / "records" for folder in _present(settings.feedback)]
+
+
 def _train_files(context: Context) -> list[Path]:
     settings = context.settings
     if settings.how == REFRESH:
         run = parent(context)
         of_run = [run / "model.keras", run / "manifest.csv", run / "export" / "model.tflite"]
-        return [*of_run, *(folder / "records" for folder in _present(settings.feedback))]
+        return [*of_run, *_records(settings)]
     answers = [
         folder / name for folder in _present(_reviewed(settings)) for name in ("reviewed.csv", "photos")
     ]
@@ -238,8 +257,7 @@ def _export_sources(context: Context) -> list[Path]:
 
 def _watch_files(context: Context) -> list[Path]:
     settings = context.settings
-    records = settings.feedback / "records" if settings.feedback else None
-    return _present(settings.traffic, settings.bundle, records)
+    return [*_present(settings.traffic, settings.bundle), *_records(settings)]
 
 
 def _without_photos(settings: Settings) -> str:

@@ -7,7 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import stages
-from pipelines.stages import CHECK, CONFIG, EXPORT, EXPORTED, RUN, TRAIN, WATCH, Context
+from pipelines.settings import REFRESH
+from pipelines.stages import (
+    CHECK,
+    CONFIG,
+    EXPORT,
+    EXPORTED,
+    LEARNED,
+    PARENT,
+    REFRESHED,
+    RUN,
+    TRAIN,
+    WATCH,
+    Context,
+)
 
 PASSED, ALARM, REFUSED, FAILED, STOPPED = "passed", "alarm", "refused", "failed", "stopped"
 SKIPPED, OFF, NOT_NEEDED, BLOCKED = "skipped", "off", "not needed", "blocked"
@@ -54,7 +67,7 @@ def judge(stage: str, context: Context, code: int, said: str, started_ns: int) -
     if stage == CHECK:
         return _checked(_read(_checks_file(context)), code, failed)
     if stage == TRAIN:
-        return _trained(_read(context.settings.at(context.result(TRAIN))), code, failed)
+        return _trained(context, code, failed)
     if stage == EXPORT:
         return _exported(context, code, failed, started_ns)
     if stage == WATCH:
@@ -75,11 +88,15 @@ def _checked(report: dict[str, Any], code: int, failed: Verdict) -> Verdict:
     return Verdict(REFUSED, f"errors in the photos: {words}", metrics=metrics)
 
 
-def _trained(result: dict[str, Any], code: int, failed: Verdict) -> Verdict:
+def _trained(context: Context, code: int, failed: Verdict) -> Verdict:
+    result = _read(context.settings.at(context.result(TRAIN)))
     handed = {name: str(result[name]) for name in (RUN, CONFIG) if name in result}
     if code or not handed:
         return failed
-    return Verdict(PASSED, next(iter(handed.values())), handed)
+    made = next(iter(handed.values()))
+    if context.settings.how == REFRESH:
+        handed |= {REFRESHED: made, PARENT: str(stages.parent(context)), LEARNED: context.answers}
+    return Verdict(PASSED, made, handed)
 
 
 def _exported(context: Context, code: int, failed: Verdict, started_ns: int) -> Verdict:

@@ -44,7 +44,10 @@ if name == "check" and code != "broken":
     report = {"passed": not code, "problems": problems, "photos": {"photos": 2, "people": 1}, "notes": []}
     write(Path(options["--out"]) / "checks.json", report)
 if name in ("run", "refresh", "tune") and code == 0:
-    digest = hashlib.sha256(str([listed(options.get("--photos", "photos")), words]).encode()).hexdigest()[:8]
+    read = listed(options.get("--photos", "photos"))
+    if name == "refresh":
+        read = listed(Path(options["--feedback"]) / "records")
+    digest = hashlib.sha256(str([read, words]).encode()).hexdigest()[:8]
     run = Path(options.get("--out", "runs")) / f"{name}-{digest}"
     for each in ("model.keras", "summary.json", "manifest.csv", "best.json"):
         write(run / each, digest)

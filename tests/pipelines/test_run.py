@@ -159,9 +159,78 @@ def test_a_refresh_starts_from_the_run_that_ships_and_looks_at_no_photos(pipelin
     assert pipeline.run() == 0
     assert pipeline.results["check"] == "off"
     assert f"--run {shipped} --feedback set" in pipeline.report["stages"][2]["commands"][0]
-    pipeline.ran  # noqa: B018 - forgets the calls
-    pipeline.run()
     assert pipeline.report["values"]["exported"] != shipped
+
+
+REFRESHES = ["refresh", "export", "publish", "drift", "report"]
+
+
+@pytest.fixture
+def refreshing(pipeline):
+    """A pipeline that has exported a run, and refreshes from now on."""
+    pipeline.run()
+    pipeline.config.write_text(pipeline.config.read_text() + '[train]\nhow = "refresh"\n')
+    pipeline.ran  # noqa: B018 - forgets the calls
+    return pipeline
+
+
+def started_from(pipeline):
+    words = pipeline.report["stages"][2]["commands"][0].split()
+    return words[words.index("--run") + 1]
+
+
+def test_the_same_answers_are_learned_once(refreshing):
+    assert refreshing.run() == 0
+    assert refreshing.ran == REFRESHES
+    for _ in range(2):
+        assert refreshing.run() == 0
+        assert refreshing.ran == []
+        assert set(refreshing.results.values()) == {"skipped", "off"}
+
+
+def test_other_answers_are_learned_by_the_run_that_ships(refreshing):
+    refreshing.run()
+    refreshed = refreshing.report["values"]["exported"]
+    refreshing.write("outbox/records/b.json", "another answer")
+    refreshing.ran  # noqa: B018 - forgets the calls
+    assert refreshing.run() == 0
+    assert refreshing.ran == ["pull", *REFRESHES]
+    assert started_from(refreshing) == refreshed
+    assert refreshing.report["values"]["exported"] != refreshed
+    assert refreshing.run() == 0
+    assert refreshing.ran == []
+
+
+def test_a_refused_refresh_is_not_what_the_next_one_starts_from(refreshing):
+    shipped = json.loads((refreshing.folder / "pipeline/state.json").read_text())["values"]["exported"]
+    refreshing.told(export=1)
+    assert refreshing.run() == 3
+    refreshing.told()
+    refreshing.write("outbox/records/b.json", "another answer")
+    assert refreshing.run() == 0
+    assert started_from(refreshing) == shipped
+
+
+def test_other_options_refresh_with_the_same_answers_from_the_same_run(refreshing):
+    refreshing.run()
+    first = started_from(refreshing)
+    refreshing.config.write_text(refreshing.config.read_text() + 'options = ["--tracking", "x"]\n')
+    refreshing.ran  # noqa: B018 - forgets the calls
+    assert refreshing.run() == 0
+    assert refreshing.ran == REFRESHES
+    assert started_from(refreshing) == first
+
+
+def test_a_refresh_starts_from_a_new_run_once_that_ships(refreshing):
+    refreshing.run()
+    refresh = refreshing.config.read_text()
+    refreshing.config.write_text(refresh.replace('"refresh"', '"run"'))
+    refreshing.write("photos/cat/3", "new")
+    assert refreshing.run() == 0
+    shipped = refreshing.report["values"]["exported"]
+    refreshing.config.write_text(refresh)
+    assert refreshing.run() == 0
+    assert started_from(refreshing) == shipped
 
 
 def test_a_refresh_without_a_run_says_what_it_needs(pipeline):
