@@ -8,16 +8,18 @@ was stopped.
 import argparse
 import dataclasses
 import json
+import math
 import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
 from pipelines import report
-from pipelines.runner import BusyError, Runner, Terminated, chosen, locked, write_plan
+from pipelines.runner import BusyError, Runner, Terminated, chosen, locked, say, write_plan
 from pipelines.settings import CONFIG, PipelineError, Settings
 from pipelines.stages import NAMES, STAGES, Stage
 from pipelines.verdicts import FAILED, PASSED, REFUSED, STOPPED
@@ -68,8 +70,22 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--until", dest="last", choices=NAMES, metavar="STAGE", help="last stage (watch)")
     run.add_argument("--plan", action="store_true", help="only say what would run, and why")
     run.add_argument("--if-needed", action="store_true", help="train only if a trigger makes it due")
+    run.add_argument(
+        "--wait",
+        type=_minutes,
+        default=0.0,
+        metavar="MINUTES",
+        help="wait so long for another run to end (0)",
+    )
     run.add_argument("--json", action="store_true", help="the report, or the plan, as JSON")
     return parser
+
+
+def _minutes(text: str) -> float:
+    number = float(text)
+    if not (math.isfinite(number) and number >= 0):
+        raise argparse.ArgumentTypeError(f"{text} is no number of minutes")
+    return number
 
 
 def _plan(options: argparse.Namespace, settings: Settings, stages: Sequence[Stage], output: BinaryIO) -> int:
@@ -94,7 +110,7 @@ def _run(options: argparse.Namespace, settings: Settings, stages: Sequence[Stage
     signal.signal(signal.SIGTERM, _terminate)
     folder = settings.at(settings.folder)
     began = datetime.now(UTC).isoformat(timespec="seconds")
-    with locked(folder):
+    with locked(folder, options.wait, partial(say, output)):
         runner = Runner(settings, output)
         outcomes, decision = runner.run(stages, if_needed=options.if_needed)
         content = report.build(settings, outcomes, decision, runner.state, began)

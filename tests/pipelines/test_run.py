@@ -326,6 +326,34 @@ def test_two_runs_at_once_are_one_too_many(pipeline, capfd):
     assert pipeline.run() == 0
 
 
+def test_a_run_may_wait_for_another_one(pipeline):
+    command = [sys.executable, "-m", "pipelines", "run", "--config", str(pipeline.config), "--wait", "5"]
+    with locked(pipeline.folder / "pipeline"):
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        line = process.stdout.readline()
+        assert f"by process {os.getpid()}" in line
+        assert "Waiting for its end, 5 minutes at most." in line
+        assert pipeline.ran == []
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert pipeline.ran == ALL
+
+
+def test_a_run_waits_no_longer_than_it_was_told_to(pipeline, capfd):
+    with locked(pipeline.folder / "pipeline"):
+        assert pipeline.run("--wait", "0.001") == 75
+    assert "only one can be" in capfd.readouterr().err
+    assert pipeline.ran == []
+
+
+@pytest.mark.parametrize("minutes", ["-1", "nan", "soon"])
+def test_a_wait_that_means_nothing_gets_a_sentence(pipeline, capfd, minutes):
+    with pytest.raises(SystemExit, match="2"):
+        pipeline.run("--wait", minutes)
+    assert "--wait" in capfd.readouterr().err.splitlines()[-1]
+
+
 def test_sigterm_stops_the_command_too_and_the_next_run_goes_on(pipeline):
     pipeline.told(run="wait")
     command = [sys.executable, "-m", "pipelines", "run", "--config", str(pipeline.config)]
