@@ -7,7 +7,7 @@ Nothing is imported here but Python's own library, so that an engine's environme
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -101,6 +101,16 @@ def _present(*paths: Path | None) -> list[Path]:
     return [path for path in paths if path is not None]
 
 
+def _words(options: Iterable[str]) -> list[str]:
+    """Return options as names and values, each a word of its own: --side=96 is two."""
+    return [word for each in options for word in (each.split("=", 1) if each.startswith("--") else [each])]
+
+
+def _named_files(settings: Settings, options: Iterable[str]) -> list[Path]:
+    """Return the files among the words of options, such as weights to go on from."""
+    return [path for word in _words(options) if settings.at(path := Path(word)).is_file()]
+
+
 def _pull(context: Context) -> list[str]:
     settings = context.settings
     options = _options(("--out", settings.feedback), ("--source", settings.source))
@@ -124,9 +134,8 @@ def checks(settings: Settings) -> Path:
 
 def _check(context: Context) -> list[str]:
     settings = context.settings
-    pairs = itertools.pairwise(settings.train_options)
-    backbone = next((value for name, value in pairs if name == "--backbone"), None)
-    options = _options(("--backbone", backbone), ("--out", checks(settings)))
+    given = dict(itertools.pairwise(_words(settings.train_options)))
+    options = _options(("--backbone", given.get("--backbone")), ("--out", checks(settings)))
     return ["python", "-m", "train", "check", *_photos(settings), *options]
 
 
@@ -236,14 +245,17 @@ def _records(settings: Settings) -> list[Path]:
 
 def _train_files(context: Context) -> list[Path]:
     settings = context.settings
+    named = _named_files(settings, settings.train_options)
     if settings.how == REFRESH:
         run = parent(context)
         of_run = [run / "model.keras", run / "manifest.csv", run / "export" / "model.tflite"]
-        return [*of_run, *_records(settings)]
+        return [*of_run, *_records(settings), *named]
+    if settings.how == TUNE:
+        named += _named_files(settings, settings.tune_options)
     answers = [
         folder / name for folder in _present(_reviewed(settings)) for name in ("reviewed.csv", "photos")
     ]
-    return [*_photo_files(context), *_present(settings.boxes), *answers]
+    return [*_photo_files(context), *_present(settings.boxes), *answers, *named]
 
 
 def _export_files(context: Context) -> list[Path]:

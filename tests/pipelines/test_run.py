@@ -64,6 +64,36 @@ def test_changed_options_run_anew(pipeline):
 
 
 @pytest.mark.parametrize(
+    ("table", "ran"),
+    [
+        ('options = ["--init", "weights.npz"]', ["run"]),
+        ('options = ["--init=weights.npz"]', ["run"]),
+        ('how = "tune"\ntune_options = ["--init=weights.npz"]', ["tune", "run"]),
+        ('how = "refresh"\nrun = "earlier"\noptions = ["--tracking=weights.npz"]', ["refresh"]),
+    ],
+)
+def test_a_changed_file_that_options_name_runs_anew(pipeline, table, ran):
+    pipeline.write("weights.npz", "old")
+    pipeline.config.write_text(f"{pipeline.config.read_text()}[train]\n{table}\n")
+    pipeline.run("--from", "train", "--until", "train")
+    assert pipeline.ran == ran
+    pipeline.run("--from", "train", "--until", "train")
+    assert pipeline.ran == []
+    pipeline.write("weights.npz", "new")
+    pipeline.run("--from", "train", "--until", "train")
+    assert pipeline.ran == ran
+
+
+@pytest.mark.parametrize(
+    "options", ['"--backbone", "tiny"', '"--backbone=tiny"', '"--quick", "--backbone=tiny"']
+)
+def test_photos_are_checked_by_the_backbone_that_learns_from_them(pipeline, options):
+    pipeline.config.write_text(f"{pipeline.config.read_text()}[train]\noptions = [{options}]\n")
+    pipeline.run("--from", "check", "--until", "check")
+    assert "--backbone tiny" in pipeline.report["stages"][0]["commands"][0]
+
+
+@pytest.mark.parametrize(
     ("told", "code", "results"),
     [
         (
