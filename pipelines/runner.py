@@ -105,8 +105,7 @@ def locked(folder: Path, wait: float = 0, tell: Callable[[str], None] = print) -
     folder.mkdir(parents=True, exist_ok=True)
     lock, holder = FileLock(folder / LOCK), folder / HOLDER
     if not _acquired(lock, 0):
-        who = holder.read_text("utf-8") if holder.exists() else "just now"
-        busy = f"Another run is at work in {folder}, begun {who}"
+        busy = f"Another run is at work in {folder}, begun {_who(holder)}"
         if wait:
             tell(f"{busy}. Waiting for its end, {wait:g} minutes at most.")
         if not _acquired(lock, wait * 60):
@@ -118,6 +117,14 @@ def locked(folder: Path, wait: float = 0, tell: Callable[[str], None] = print) -
         holder.unlink(missing_ok=True)
     finally:
         lock.release()
+
+
+def _who(holder: Path) -> str:
+    """Return when the run that holds the lock began, and by whom."""
+    try:
+        return holder.read_text("utf-8", errors="replace")
+    except FileNotFoundError:  # it is about to be written, or was just removed
+        return "just now"
 
 
 def _acquired(lock: FileLock, seconds: float) -> bool:

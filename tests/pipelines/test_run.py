@@ -412,10 +412,102 @@ def test_an_interpreter_that_is_not_there_is_named(pipeline, monkeypatch):
     )
 
 
-def test_a_damaged_memory_is_told(pipeline, capfd):
-    pipeline.write("pipeline/state.json", "{")
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: "{",
+        lambda _: "[]",
+        lambda _: '"nothing"',
+        lambda memory: json.dumps({"values": memory["values"]}),
+        lambda memory: json.dumps(memory | {"unknown": 1}),
+        lambda memory: json.dumps(memory | {"trained": "yesterday"}),
+        lambda memory: json.dumps(memory | {"trained": "2026-11-01T10:00:00"}),
+        lambda memory: json.dumps(memory | {"trained": 3}),
+        lambda memory: json.dumps(memory | {"values": {"run": None}}),
+        lambda memory: json.dumps(memory | {"values": ["run"]}),
+        lambda memory: json.dumps(memory | {"answers": {"a": 1}}),
+        lambda memory: json.dumps(memory | {"pending": [["train"]]}),
+        lambda memory: json.dumps(memory | {"stages": []}),
+        *(
+            lambda memory, wrong=wrong: json.dumps(
+                memory | {"stages": memory["stages"] | {"watch": memory["stages"]["watch"] | wrong}}
+            )
+            for wrong in (
+                {"ended": ""},
+                {"ended": "never"},
+                {"why": 3},
+                {"seconds": "long"},
+                {"metrics": {"a": "much"}},
+                {"other": 1},
+            )
+        ),
+    ],
+)
+def test_a_damaged_memory_is_told(pipeline, capfd, damage):
+    pipeline.config.write_text(pipeline.config.read_text() + "[triggers]\ndays = 7\n")
+    pipeline.run()
+    memory = json.loads((pipeline.folder / "pipeline/state.json").read_text())
+    pipeline.write("pipeline/state.json", damage(memory))
+    capfd.readouterr()
+    assert pipeline.run("--if-needed") == 1
+    error = capfd.readouterr().err
+    assert "Without it all stages run anew" in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        '{"broken',
+        "{}",
+        "[]",
+        '{"passed": true, "problems": 3, "photos": {}, "notes": []}',
+        '{"passed": true, "problems": [{"kind": "leak"}], "photos": {}, "notes": []}',
+        '{"passed": true, "problems": [], "photos": {"photos": "many"}, "notes": []}',
+        '{"passed": true, "problems": [], "photos": [], "notes": []}',
+    ],
+)
+def test_damaged_checks_are_told_by_the_report_and_made_anew(pipeline, damaged):
+    pipeline.run()
+    assert pipeline.report["data_checks_error"] == ""
+    pipeline.write("pipeline/checks/checks.json", damaged)
+    assert pipeline.run("--from", "watch") == 0
+    assert pipeline.report["data_checks"] is None
+    said = pipeline.report["data_checks_error"]
+    assert "checks.json is damaged. The stage check writes it anew." in said
+    assert said in (pipeline.folder / "pipeline/report.html").read_text("utf-8")
+    pipeline.run()
+    assert pipeline.report["data_checks"]["success"] is True
+
+
+def test_a_damaged_policy_is_told_by_the_report(pipeline):
+    pipeline.config.write_text(pipeline.config.read_text().replace("[data]", '[data]\npolicy = "p.toml"'))
+    pipeline.write("p.toml", "")
+    pipeline.run()
+    pipeline.write("p.toml", "[leak")
+    assert pipeline.run("--from", "watch") == 0
+    assert "cannot be read" in pipeline.report["data_checks_error"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "told"), [("check", "check"), ("train", "run"), ("export", "export"), ("watch", "drift")]
+)
+def test_a_command_that_writes_something_else_has_failed(pipeline, stage, told):
+    pipeline.told(**{told: "else"})
     assert pipeline.run() == 1
-    assert "Without it all stages run anew" in capfd.readouterr().err
+    found = next(each for each in pipeline.report["stages"] if each["stage"] == stage)
+    assert found["result"] == "failed"
+    pipeline.told()
+    assert pipeline.run() == 0
+
+
+def test_a_damaged_note_of_who_is_at_work_is_told_as_it_is(pipeline, capfd):
+    with locked(pipeline.folder / "pipeline"):
+        (pipeline.folder / "pipeline/running.txt").write_bytes(b"\xff\xfe")
+        assert pipeline.run() == 75
+        (pipeline.folder / "pipeline/running.txt").unlink()
+        assert pipeline.run() == 75
+    assert "begun just now" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
