@@ -9,19 +9,18 @@ import argparse
 import dataclasses
 import json
 import math
-import signal
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import BinaryIO
 
 from pipelines import report
-from pipelines.runner import BusyError, Runner, Terminated, chosen, locked, say, write_plan
+from pipelines.runner import BusyError, Runner, chosen, locked, say, write_plan
 from pipelines.settings import CONFIG, PipelineError, Settings
 from pipelines.stages import NAMES, STAGES, Stage
+from pipelines.termination import sigterm_as_interrupt
 from pipelines.verdicts import FAILED, PASSED, REFUSED, STOPPED
 from train.config import TrainError
 
@@ -107,10 +106,9 @@ def _plan(options: argparse.Namespace, settings: Settings, stages: Sequence[Stag
 
 
 def _run(options: argparse.Namespace, settings: Settings, stages: Sequence[Stage], output: BinaryIO) -> int:
-    signal.signal(signal.SIGTERM, _terminate)
     folder = settings.at(settings.folder)
     began = datetime.now(UTC).isoformat(timespec="seconds")
-    with locked(folder, options.wait, partial(say, output)):
+    with sigterm_as_interrupt(), locked(folder, options.wait, partial(say, output)):
         runner = Runner(settings, output)
         outcomes, decision = runner.run(stages, if_needed=options.if_needed)
         content = report.build(settings, outcomes, decision, runner.state, began)
@@ -120,10 +118,6 @@ def _run(options: argparse.Namespace, settings: Settings, stages: Sequence[Stage
     else:
         print(f"{content['result'].capitalize()}. More: {folder / report.PAGE}")
     return CODES[content["result"]]
-
-
-def _terminate(_: int, __: FrameType | None) -> None:
-    raise Terminated
 
 
 if __name__ == "__main__":

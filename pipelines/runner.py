@@ -20,6 +20,7 @@ from pipelines import fingerprint, triggers, verdicts
 from pipelines.settings import ROOT, PipelineError, Settings
 from pipelines.stages import CONFIG, NAMES, STAGES, TRAIN, Context, Stage
 from pipelines.state import Outcome, State
+from pipelines.termination import Terminated
 from pipelines.triggers import Decision
 from pipelines.verdicts import (
     ALARM,
@@ -47,10 +48,6 @@ RUNS, SKIPS, LATER = "run", "skip", "decided once the stages before it have run"
 
 class BusyError(PipelineError):
     """Another run is at work on the same pipeline."""
-
-
-class Terminated(KeyboardInterrupt):
-    """The process was asked to end by SIGTERM, which its children do not hear."""
 
 
 @dataclass(frozen=True)

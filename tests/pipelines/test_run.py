@@ -404,6 +404,33 @@ def test_sigterm_stops_the_command_too_and_the_next_run_goes_on(pipeline):
     assert pipeline.ran == ["run", "export", "publish", "drift", "report"]
 
 
+def test_sigterm_means_afterwards_what_it_meant_before(pipeline):
+    def other(*_):
+        """Does nothing."""
+
+    before = signal.signal(signal.SIGTERM, other)
+    try:
+        assert pipeline.run() == 0
+        assert signal.getsignal(signal.SIGTERM) is other
+        with locked(pipeline.folder / "pipeline"):
+            assert pipeline.run() == 75
+        assert signal.getsignal(signal.SIGTERM) is other
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_run_that_waits_for_another_one_can_be_stopped(pipeline):
+    command = [sys.executable, "-m", "pipelines", "run", "--config", str(pipeline.config), "--wait", "5"]
+    with locked(pipeline.folder / "pipeline"):
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == 130
+    assert pipeline.ran == []
+
+
 def test_an_interpreter_that_is_not_there_is_named(pipeline, monkeypatch):
     monkeypatch.setenv("CAT_PYTHON", "/nowhere/python")
     assert pipeline.run("--until", "pull") == 1
