@@ -8,18 +8,19 @@ was stopped.
 import argparse
 import dataclasses
 import json
-import signal
+import math
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import BinaryIO
 
 from pipelines import report
-from pipelines.runner import BusyError, Runner, Terminated, chosen, locked, write_plan
+from pipelines.runner import BusyError, Runner, chosen, locked, say, write_plan
 from pipelines.settings import CONFIG, PipelineError, Settings
 from pipelines.stages import NAMES, STAGES, Stage
+from pipelines.termination import sigterm_as_interrupt
 from pipelines.verdicts import FAILED, PASSED, REFUSED, STOPPED
 from train.config import TrainError
 
@@ -68,8 +69,22 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--until", dest="last", choices=NAMES, metavar="STAGE", help="last stage (watch)")
     run.add_argument("--plan", action="store_true", help="only say what would run, and why")
     run.add_argument("--if-needed", action="store_true", help="train only if a trigger makes it due")
+    run.add_argument(
+        "--wait",
+        type=_minutes,
+        default=0.0,
+        metavar="MINUTES",
+        help="wait so long for another run to end (0)",
+    )
     run.add_argument("--json", action="store_true", help="the report, or the plan, as JSON")
     return parser
+
+
+def _minutes(text: str) -> float:
+    number = float(text)
+    if not (math.isfinite(number) and number >= 0):
+        raise argparse.ArgumentTypeError(f"{text} is no number of minutes")
+    return number
 
 
 def _plan(options: argparse.Namespace, settings: Settings, stages: Sequence[Stage], output: BinaryIO) -> int:
@@ -91,10 +106,9 @@ def _plan(options: argparse.Namespace, settings: Settings, stages: Sequence[Stag
 
 
 def _run(options: argparse.Namespace, settings: Settings, stages: Sequence[Stage], output: BinaryIO) -> int:
-    signal.signal(signal.SIGTERM, _terminate)
     folder = settings.at(settings.folder)
     began = datetime.now(UTC).isoformat(timespec="seconds")
-    with locked(folder):
+    with sigterm_as_interrupt(), locked(folder, options.wait, partial(say, output)):
         runner = Runner(settings, output)
         outcomes, decision = runner.run(stages, if_needed=options.if_needed)
         content = report.build(settings, outcomes, decision, runner.state, began)
@@ -104,10 +118,6 @@ def _run(options: argparse.Namespace, settings: Settings, stages: Sequence[Stage
     else:
         print(f"{content['result'].capitalize()}. More: {folder / report.PAGE}")
     return CODES[content["result"]]
-
-
-def _terminate(_: int, __: FrameType | None) -> None:
-    raise Terminated
 
 
 if __name__ == "__main__":

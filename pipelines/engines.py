@@ -17,6 +17,8 @@ from pipelines.stages import NAMES, WATCH
 RETRAINING = tuple(name for name in NAMES if name != WATCH)
 """The stages of a retraining, in their order; the watch has a schedule of its own."""
 REFUSED_CODE = 3
+WAIT_MINUTES = 24 * 60
+"""For another run on the same pipeline: engines start their runs by clocks, and a training may take hours."""
 
 
 class StageFailedError(PipelineError):
@@ -37,7 +39,7 @@ class StageRefusedError(PipelineError):
 
 
 def run_stage(stage: str, config: str, *options: str) -> dict[str, Any]:
-    """Run one stage, and return its verdict.
+    """Run one stage, once no other run is at work on the same pipeline, and return its verdict.
 
     Args:
         stage: its name.
@@ -50,9 +52,10 @@ def run_stage(stage: str, config: str, *options: str) -> dict[str, Any]:
 
     Raises:
         StageRefusedError: checks or gate refused; the message holds the gate's table.
-        StageFailedError: the stage or the command failed.
+        StageFailedError: the stage or the command failed, or another run did not end in WAIT_MINUTES.
     """
-    code, report = _call(["run", "--config", config, "--from", stage, "--until", stage, "--json", *options])
+    part = ["--from", stage, "--until", stage, "--wait", str(WAIT_MINUTES)]
+    code, report = _call(["run", "--config", config, *part, "--json", *options])
     outcome = report["stages"][0]
     said = f"{stage} {outcome['result']}: {outcome['why']}"
     if code == REFUSED_CODE:

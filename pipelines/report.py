@@ -7,12 +7,13 @@ from html import escape
 from typing import Any
 
 from cat_model.atomic import write_durably
-from pipelines import stages, validation
+from pipelines import validation, verdicts
 from pipelines.settings import Settings
 from pipelines.state import Outcome, State
 from pipelines.triggers import Decision
 from pipelines.verdicts import BLOCKED, FAILED, PASSED, REFUSED, STOPPED
 from train import html_page
+from train.config import TrainError
 
 JSON, PAGE = "report.json", "report.html"
 STYLE = """
@@ -36,8 +37,10 @@ def build(
     Returns:
         "result" (the worst of the stages' results, "passed" where nothing went wrong), "began", "needed" and
         "reasons", "stages" of this run, "earlier" ones that were no part of it, and "data_checks" in Great
-        Expectations' form, None where no checks were made yet.
+        Expectations' form, None where no checks were made yet or they cannot be read; then
+        "data_checks_error" says why.
     """
+    data_checks, unread = _data_checks(settings)
     # A stage is also blocked by what became of an earlier run; then this one did not do what it was to.
     found = {FAILED if each.result == BLOCKED else each.result for each in outcomes}
     ran = {each.stage for each in outcomes}
@@ -49,7 +52,8 @@ def build(
         "stages": [dataclasses.asdict(each) for each in outcomes],
         "earlier": [dataclasses.asdict(each) for name, each in state.stages.items() if name not in ran],
         "values": dict(state.values),
-        "data_checks": _data_checks(settings),
+        "data_checks": data_checks,
+        "data_checks_error": unread,
     }
 
 
@@ -70,15 +74,23 @@ def write(settings: Settings, content: dict[str, Any]) -> None:
         ]
     if content["data_checks"]:
         parts += ["<h2>Checks of the photos</h2>", _expectations(content["data_checks"])]
+    if content["data_checks_error"]:
+        parts += ["<h2>Checks of the photos</h2>", f"<p>{escape(content['data_checks_error'])}</p>"]
     write_durably(folder / PAGE, html_page.page("Pipeline", parts, STYLE))
 
 
-def _data_checks(settings: Settings) -> dict[str, Any] | None:
-    path = settings.at(stages.checks(settings) / "checks.json")
+def _data_checks(settings: Settings) -> tuple[dict[str, Any] | None, str]:
+    """Return the checks, None where there are none, and why they cannot be read; empty where they can."""
+    path = verdicts.checks_file(settings)
     if not path.exists():
-        return None
+        return None, ""
     policy = settings.at(settings.policy) if settings.policy else None
-    return validation.results(json.loads(path.read_text("utf-8")), policy)
+    try:
+        return validation.results(verdicts.read(path), policy), ""
+    except TrainError as error:
+        return None, str(error)
+    except verdicts.DAMAGED:
+        return None, f"The checks cannot be read: {path} is damaged. The stage check writes it anew."
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from pipelines import fingerprint, triggers, verdicts
 from pipelines.settings import ROOT, PipelineError, Settings
 from pipelines.stages import CONFIG, NAMES, STAGES, TRAIN, Context, Stage
 from pipelines.state import Outcome, State
+from pipelines.termination import Terminated
 from pipelines.triggers import Decision
 from pipelines.verdicts import (
     ALARM,
@@ -36,6 +37,8 @@ from pipelines.verdicts import (
 )
 
 LOCK, HOLDER = "lock", "running.txt"
+POLL_S = 0.2
+"""Seconds between two looks at whether another run has ended."""
 STOP_S = 30.0
 """Seconds that a command has to end after it was asked to."""
 LAST_BYTES = 4_000
@@ -45,10 +48,6 @@ RUNS, SKIPS, LATER = "run", "skip", "decided once the stages before it have run"
 
 class BusyError(PipelineError):
     """Another run is at work on the same pipeline."""
-
-
-class Terminated(KeyboardInterrupt):
-    """The process was asked to end by SIGTERM, which its children do not hear."""
 
 
 @dataclass(frozen=True)
@@ -89,19 +88,25 @@ def chosen(first: str | None, last: str | None) -> tuple[Stage, ...]:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, wait: float = 0, tell: Callable[[str], None] = print) -> Iterator[None]:
     """Keep other runs from working in a pipeline's folder, which is made if it is not there.
 
+    Args:
+        folder: of the pipeline.
+        wait: minutes to wait for another run that works there.
+        tell: is told whom it waits for.
+
     Raises:
-        BusyError: another run works there.
+        BusyError: another run works there, and did not end in that time.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock, holder = FileLock(folder / LOCK), folder / HOLDER
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        who = holder.read_text("utf-8") if holder.exists() else "just now"
-        raise BusyError(f"Another run is at work in {folder}, begun {who}; only one can be.") from error
+    if not _acquired(lock, 0):
+        busy = f"Another run is at work in {folder}, begun {_who(holder)}"
+        if wait:
+            tell(f"{busy}. Waiting for its end, {wait:g} minutes at most.")
+        if not _acquired(lock, wait * 60):
+            raise BusyError(f"{busy}; only one can be.")
     try:
         since = datetime.now(UTC).isoformat(timespec="seconds")
         holder.write_text(f"{since} by process {os.getpid()} on {socket.gethostname()}", "utf-8")
@@ -109,6 +114,23 @@ def locked(folder: Path) -> Iterator[None]:
         holder.unlink(missing_ok=True)
     finally:
         lock.release()
+
+
+def _who(holder: Path) -> str:
+    """Return when the run that holds the lock began, and by whom."""
+    try:
+        return holder.read_text("utf-8", errors="replace")
+    except FileNotFoundError:  # it is about to be written, or was just removed
+        return "just now"
+
+
+def _acquired(lock: FileLock, seconds: float) -> bool:
+    """Say whether a lock was had in that time."""
+    try:
+        lock.acquire(timeout=seconds, poll_interval=POLL_S)
+    except Timeout:
+        return False
+    return True
 
 
 class Runner:
@@ -354,8 +376,13 @@ class Runner:
         self.state.write(self._folder)
 
     def _say(self, line: str) -> None:
-        self._output.write(f"{line}\n".encode())
-        self._output.flush()
+        say(self._output, line)
+
+
+def say(output: BinaryIO, line: str) -> None:
+    """Write a line at once, so that it stands before what commands print."""
+    output.write(f"{line}\n".encode())
+    output.flush()
 
 
 def write_plan(plans: Sequence[Plan]) -> str:

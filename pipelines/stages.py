@@ -7,15 +7,19 @@ Nothing is imported here but Python's own library, so that an engine's environme
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+from pipelines import fingerprint
 from pipelines.settings import REFRESH, TUNE, PipelineError, Settings
 
 PULL, CHECK, TRAIN, EXPORT, PUBLISH, WATCH = "pull", "check", "train", "export", "publish", "watch"
 RUN, CONFIG, EXPORTED = "run", "config", "exported"
 """Values that stages hand on: a run's folder, the file that a search wrote, the run that ships."""
+REFRESHED, PARENT, LEARNED = "refreshed", "parent", "learned"
+"""Of the last refresh: the run that it made, the one that it began from, and `Context.answers`."""
 OVERRIDE = "--override-checks"
 
 
@@ -25,7 +29,7 @@ class Context:
 
     Attributes:
         settings: of the pipeline.
-        values: what earlier commands handed on: RUN, CONFIG, EXPORTED.
+        values: what earlier commands handed on: RUN, CONFIG and so on.
     """
 
     settings: Settings
@@ -41,6 +45,11 @@ class Context:
         if RUN not in self.values:
             raise PipelineError("No training run is known yet: the stage train makes one.")
         return Path(self.values[RUN])
+
+    @cached_property
+    def answers(self) -> str:
+        """Fingerprint of the feedback set's records, as they were at the first look."""
+        return fingerprint.of_files(_records(self.settings), self.settings.file.parent)
 
     def result(self, stage: str) -> Path:
         """Return the file that a stage's command writes its result to."""
@@ -92,6 +101,16 @@ def _present(*paths: Path | None) -> list[Path]:
     return [path for path in paths if path is not None]
 
 
+def _words(options: Iterable[str]) -> list[str]:
+    """Return options as names and values, each a word of its own: --side=96 is two."""
+    return [word for each in options for word in (each.split("=", 1) if each.startswith("--") else [each])]
+
+
+def _named_files(settings: Settings, options: Iterable[str]) -> list[Path]:
+    """Return the files among the words of options, such as weights to go on from."""
+    return [path for word in _words(options) if settings.at(path := Path(word)).is_file()]
+
+
 def _pull(context: Context) -> list[str]:
     settings = context.settings
     options = _options(("--out", settings.feedback), ("--source", settings.source))
@@ -115,9 +134,8 @@ def checks(settings: Settings) -> Path:
 
 def _check(context: Context) -> list[str]:
     settings = context.settings
-    pairs = itertools.pairwise(settings.train_options)
-    backbone = next((value for name, value in pairs if name == "--backbone"), None)
-    options = _options(("--backbone", backbone), ("--out", checks(settings)))
+    given = dict(itertools.pairwise(_words(settings.train_options)))
+    options = _options(("--backbone", given.get("--backbone")), ("--out", checks(settings)))
     return ["python", "-m", "train", "check", *_photos(settings), *options]
 
 
@@ -150,12 +168,18 @@ def _tune(context: Context) -> list[str]:
 
 
 def parent(context: Context) -> Path:
-    """Return the run whose head a refresh fits anew.
+    """Return the run whose head a refresh fits anew: the one that ships, unless it has learned the answers.
+
+    Then it is the one that this refresh began from. So the same answers are learned once, and a refresh is
+    no reason for the next one.
 
     Raises:
         PipelineError: none is named, and none was exported here.
     """
-    run = context.settings.run or context.values.get(EXPORTED)
+    values = context.values
+    run = context.settings.run or values.get(EXPORTED)
+    if run and run == values.get(REFRESHED) and values.get(LEARNED) == context.answers:
+        run = values.get(PARENT, run)
     if run is None:
         raise PipelineError(
             f"{context.settings.file}: a refresh starts from the run that is served; "
@@ -215,16 +239,23 @@ def _photo_files(context: Context) -> list[Path]:
     return _present(settings.photos, settings.people, settings.wild, settings.policy, settings.decisions)
 
 
+def _records(settings: Settings) -> list[Path]:
+    return [folder / "records" for folder in _present(settings.feedback)]
+
+
 def _train_files(context: Context) -> list[Path]:
     settings = context.settings
+    named = _named_files(settings, settings.train_options)
     if settings.how == REFRESH:
         run = parent(context)
         of_run = [run / "model.keras", run / "manifest.csv", run / "export" / "model.tflite"]
-        return [*of_run, *(folder / "records" for folder in _present(settings.feedback))]
+        return [*of_run, *_records(settings), *named]
+    if settings.how == TUNE:
+        named += _named_files(settings, settings.tune_options)
     answers = [
         folder / name for folder in _present(_reviewed(settings)) for name in ("reviewed.csv", "photos")
     ]
-    return [*_photo_files(context), *_present(settings.boxes), *answers]
+    return [*_photo_files(context), *_present(settings.boxes), *answers, *named]
 
 
 def _export_files(context: Context) -> list[Path]:
@@ -238,8 +269,7 @@ def _export_sources(context: Context) -> list[Path]:
 
 def _watch_files(context: Context) -> list[Path]:
     settings = context.settings
-    records = settings.feedback / "records" if settings.feedback else None
-    return _present(settings.traffic, settings.bundle, records)
+    return [*_present(settings.traffic, settings.bundle), *_records(settings)]
 
 
 def _without_photos(settings: Settings) -> str:

@@ -3,13 +3,15 @@
 import dataclasses
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from cat_model.atomic import write_durably
 from pipelines.settings import PipelineError
 
 STATE = "state.json"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,13 @@ class State:
         path = folder / STATE
         try:
             stored: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            outcomes = {name: Outcome(**each) for name, each in stored.pop("stages").items()}
-            return cls(stages=outcomes, **stored)
+            outcomes = {name: _typed(Outcome, each) for name, each in stored.pop("stages").items()}
+            times = [each.ended for each in outcomes.values()]
+            state = _typed(cls, {**stored, "stages": outcomes})
+            for text in (*times, *filter(None, [state.trained])):
+                if datetime.fromisoformat(text).tzinfo is None:
+                    raise ValueError(f"{text} has no time zone")
+            return state
         except FileNotFoundError:
             return cls()
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -83,3 +90,26 @@ class State:
     def write(self, folder: Path) -> None:
         """Write the state, whole or not at all."""
         write_durably(folder / STATE, json.dumps(dataclasses.asdict(self), indent=1).encode())
+
+
+def _typed(kind: type[T], stored: dict[str, Any]) -> T:
+    """Return a dataclass of what JSON held.
+
+    Raises:
+        TypeError: a field is not known, is missing, or holds something else than it should.
+    """
+    made = kind(**stored)
+    for name, wanted in get_type_hints(kind).items():
+        if not _is(getattr(made, name), wanted):
+            raise TypeError(f"{name} is {getattr(made, name)!r}")
+    return made
+
+
+def _is(value: object, wanted: Any) -> bool:  # noqa: ANN401 - a type, or dict[str, float] and its like
+    """Say whether a value is what a field is annotated with."""
+    inner = get_args(wanted)
+    if isinstance(value, dict):
+        return get_origin(wanted) is dict and all(_is(each, inner[1]) for each in value.values())
+    if isinstance(value, list):
+        return get_origin(wanted) is list and all(_is(each, inner[0]) for each in value)
+    return isinstance(value, (int, float) if wanted is float else get_origin(wanted) or wanted)

@@ -23,6 +23,7 @@ def results(report: Mapping[str, Any], policy: Path | None) -> dict[str, Any]:
 
     Raises:
         TrainError: the policy cannot be read.
+        KeyError, TypeError, AttributeError, ValueError: the report is damaged.
     """
     tolerated = read_policy(policy or POLICY).rules
     problems = {each["kind"]: each for each in report["problems"]}
@@ -55,7 +56,7 @@ def _result(kind: str, problem: Mapping[str, Any] | None, tolerated: float, coun
             "element_count": count,
             "unexpected_count": len(found),
             "unexpected_percent": 100 * len(found) / count if count else None,
-            "partial_unexpected_list": [each["path"] for each in found[:LISTED]],
+            "partial_unexpected_list": [str(each["path"]) for each in found[:LISTED]],
         },
         "exception_info": {"raised_exception": False, "exception_message": None, "exception_traceback": None},
         "meta": {},

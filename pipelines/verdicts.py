@@ -7,13 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import stages
-from pipelines.stages import CHECK, CONFIG, EXPORT, EXPORTED, RUN, TRAIN, WATCH, Context
+from pipelines.settings import REFRESH, Settings
+from pipelines.stages import (
+    CHECK,
+    CONFIG,
+    EXPORT,
+    EXPORTED,
+    LEARNED,
+    PARENT,
+    REFRESHED,
+    RUN,
+    TRAIN,
+    WATCH,
+    Context,
+)
 
 PASSED, ALARM, REFUSED, FAILED, STOPPED = "passed", "alarm", "refused", "failed", "stopped"
 SKIPPED, OFF, NOT_NEEDED, BLOCKED = "skipped", "off", "not needed", "blocked"
 GOOD = (PASSED, ALARM, SKIPPED, OFF, NOT_NEEDED)
 """Results after which the stages that need this one may begin."""
 FILED = ("manifest.json", "export")
+DAMAGED = (KeyError, TypeError, ValueError, AttributeError)
+"""What comes of reading JSON of another shape than it was written in."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +52,7 @@ def forget(stage: str, context: Context) -> None:
     """Remove what an earlier command of a stage wrote, so that it is not taken for the next one's."""
     context.settings.at(context.result(stage)).unlink(missing_ok=True)
     if stage == CHECK:
-        _checks_file(context).unlink(missing_ok=True)
+        checks_file(context.settings).unlink(missing_ok=True)
 
 
 def judge(stage: str, context: Context, code: int, said: str, started_ns: int) -> Verdict:
@@ -50,15 +65,22 @@ def judge(stage: str, context: Context, code: int, said: str, started_ns: int) -
         said: the last line that it printed.
         started_ns: when it started, in nanoseconds as files' dates have it.
     """
+    try:
+        return _judged(stage, context, code, said, started_ns)
+    except DAMAGED as error:
+        return Verdict(FAILED, f"what {stage} wrote cannot be read: {type(error).__name__}: {error}")
+
+
+def _judged(stage: str, context: Context, code: int, said: str, started_ns: int) -> Verdict:
     failed = Verdict(FAILED, said or f"exit code {code}, without a word")
     if stage == CHECK:
-        return _checked(_read(_checks_file(context)), code, failed)
+        return _checked(read(checks_file(context.settings)), code, failed)
     if stage == TRAIN:
-        return _trained(_read(context.settings.at(context.result(TRAIN))), code, failed)
+        return _trained(context, code, failed)
     if stage == EXPORT:
         return _exported(context, code, failed, started_ns)
     if stage == WATCH:
-        return _watched(_read(context.settings.at(context.result(WATCH))), code, failed)
+        return _watched(read(context.settings.at(context.result(WATCH))), code, failed)
     return failed if code else Verdict(PASSED)
 
 
@@ -75,18 +97,22 @@ def _checked(report: dict[str, Any], code: int, failed: Verdict) -> Verdict:
     return Verdict(REFUSED, f"errors in the photos: {words}", metrics=metrics)
 
 
-def _trained(result: dict[str, Any], code: int, failed: Verdict) -> Verdict:
-    handed = {name: str(result[name]) for name in (RUN, CONFIG) if name in result}
+def _trained(context: Context, code: int, failed: Verdict) -> Verdict:
+    result = read(context.settings.at(context.result(TRAIN)))
+    handed = {name: made for name in (RUN, CONFIG) if isinstance(made := result.get(name), str)}
     if code or not handed:
         return failed
-    return Verdict(PASSED, next(iter(handed.values())), handed)
+    made = next(iter(handed.values()))
+    if context.settings.how == REFRESH:
+        handed |= {REFRESHED: made, PARENT: str(stages.parent(context)), LEARNED: context.answers}
+    return Verdict(PASSED, made, handed)
 
 
 def _exported(context: Context, code: int, failed: Verdict, started_ns: int) -> Verdict:
     name, folder = FILED
     path = context.settings.at(context.run / folder / name)
     fresh = path.exists() and path.stat().st_mtime_ns >= started_ns
-    manifest = _read(path) if fresh else {}
+    manifest = read(path) if fresh else {}
     if not manifest:
         return failed
     findings = manifest["gate"]["findings"]
@@ -114,11 +140,12 @@ def _watched(result: dict[str, Any], code: int, failed: Verdict) -> Verdict:
     return failed if code else Verdict(PASSED, f"no alarm over {result['photos']} photos", metrics=metrics)
 
 
-def _checks_file(context: Context) -> Path:
-    return context.settings.at(stages.checks(context.settings) / "checks.json")
+def checks_file(settings: Settings) -> Path:
+    """Return where the report of the checks is."""
+    return settings.at(stages.checks(settings) / "checks.json")
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> dict[str, Any]:
     """Return the content of a JSON file; nothing where there is none, or a damaged one."""
     try:
         content = json.loads(path.read_text("utf-8"))

@@ -83,7 +83,12 @@ def are_you_a_cat_retraining() -> None:
 
 
 @dag(
-    schedule="@daily", start_date=SINCE, catchup=False, max_active_runs=1, default_args=RETRIES, params=PARAMS
+    schedule="0 12 * * *",  # not when the retraining begins, for whose stages it would wait
+    start_date=SINCE,
+    catchup=False,
+    max_active_runs=1,
+    default_args=RETRIES,
+    params=PARAMS,
 )
 def are_you_a_cat_watch() -> None:
     """Look for drift in what the page judged, and report on feedback."""

@@ -7,13 +7,11 @@ was stopped. The same command goes on where it was stopped.
 import argparse
 import contextlib
 import math
-import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from importlib import util
 from itertools import chain
-from types import FrameType
 
 from cat_model import Bundle, BundleError
 from cat_model.settings import Settings, SettingsError
@@ -28,6 +26,7 @@ from pipelines.score.results import ResultsError
 from pipelines.score.scorer import Job
 from pipelines.score.shards import Shard
 from pipelines.score.sources import Source, SourceError
+from pipelines.termination import sigterm_as_interrupt
 
 SCHEMA = 1
 """Of the columns; raised when they change, so that no folder holds two kinds."""
@@ -39,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        with _ended_like_ctrl_c():
+        with sigterm_as_interrupt():
             return _score(options)
     except (SourceError, PlaceError, ResultsError, WorkerError, BundleError, SettingsError) as error:
         print(error, file=sys.stderr)
@@ -150,20 +149,6 @@ def _described(options: argparse.Namespace, source: Source, bundle: Bundle) -> d
         "model_sha256": bundle.manifest["model"]["sha256"],
         **{name: getattr(options, name) for name in chosen},
     }
-
-
-@contextlib.contextmanager
-def _ended_like_ctrl_c() -> Iterator[None]:
-    """Let SIGTERM, which a machine that is taken away sends, end the work as Ctrl-C does."""
-
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _count(text: str) -> int:

@@ -54,6 +54,23 @@ def test_the_dags_import_without_errors_and_without_work(pipeline, airflow):
     assert pipeline.ran == []
 
 
+def test_the_two_dags_begin_at_different_times(airflow):
+    """A watch that begins with a retraining would wait for it and hold a worker."""
+    crons = {
+        row["dag_id"]: row["timetable_summary"]
+        for row in listed(airflow, "dags", "list", "--local", "--columns", "dag_id,timetable_summary")
+    }
+    program = """
+import sys, datetime, croniter
+start = datetime.datetime(2026, 1, 1)
+times = [{next(clock) for _ in range(100)} for cron in sys.argv[1:]
+         for clock in [croniter.croniter(cron, start, ret_type=datetime.datetime)]]
+print(len(times[0] & times[1]))
+"""
+    ended = airflow.call("python", "-c", program, crons[RETRAINING], crons["are_you_a_cat_watch"])
+    assert (ended.stdout.strip(), ended.stderr) == ("0", "")
+
+
 def test_a_retraining_passes_and_the_next_one_is_not_due(pipeline, airflow):
     tasks, state, said = retrain(airflow, pipeline)
     assert state == "success", said

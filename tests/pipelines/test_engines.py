@@ -1,12 +1,15 @@
 """What the adapters to engines share: a stage by its command, its verdict as JSON, refusals and failures."""
 
+import io
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 
 from pipelines import engines
 from pipelines.engines import StageFailedError, StageRefusedError
+from pipelines.runner import locked
 from pipelines.settings import ROOT
 
 
@@ -54,6 +57,31 @@ def test_a_failure_has_the_last_line(pipeline):
         engines.run_stage("train", str(pipeline.config))
     with pytest.raises(StageFailedError, match=r"There is no .*nothing\.toml"):
         engines.run_stage("train", str(pipeline.folder / "nothing.toml"))
+
+
+def test_a_stage_waits_for_another_run(pipeline, monkeypatch):
+    with ExitStack() as other:
+        other.enter_context(locked(pipeline.folder / "pipeline"))
+
+        class Told(io.StringIO):
+            def write(self, text):
+                if "Waiting for its end" in text:
+                    assert pipeline.ran == []
+                    other.close()
+                return super().write(text)
+
+        monkeypatch.setattr(sys, "stdout", Told())
+        assert engines.run_stage("check", str(pipeline.config))["result"] == "passed"
+    assert pipeline.ran == ["check"]
+
+
+def test_another_run_that_does_not_end_is_told(pipeline, monkeypatch):
+    monkeypatch.setattr(engines, "WAIT_MINUTES", 0.001)
+    with (
+        locked(pipeline.folder / "pipeline"),
+        pytest.raises(StageFailedError, match="Another run is at work in"),
+    ):
+        engines.run_stage("check", str(pipeline.config))
 
 
 def test_a_plan_has_keys_and_reasons(pipeline):

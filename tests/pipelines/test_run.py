@@ -64,6 +64,36 @@ def test_changed_options_run_anew(pipeline):
 
 
 @pytest.mark.parametrize(
+    ("table", "ran"),
+    [
+        ('options = ["--init", "weights.npz"]', ["run"]),
+        ('options = ["--init=weights.npz"]', ["run"]),
+        ('how = "tune"\ntune_options = ["--init=weights.npz"]', ["tune", "run"]),
+        ('how = "refresh"\nrun = "earlier"\noptions = ["--tracking=weights.npz"]', ["refresh"]),
+    ],
+)
+def test_a_changed_file_that_options_name_runs_anew(pipeline, table, ran):
+    pipeline.write("weights.npz", "old")
+    pipeline.config.write_text(f"{pipeline.config.read_text()}[train]\n{table}\n")
+    pipeline.run("--from", "train", "--until", "train")
+    assert pipeline.ran == ran
+    pipeline.run("--from", "train", "--until", "train")
+    assert pipeline.ran == []
+    pipeline.write("weights.npz", "new")
+    pipeline.run("--from", "train", "--until", "train")
+    assert pipeline.ran == ran
+
+
+@pytest.mark.parametrize(
+    "options", ['"--backbone", "tiny"', '"--backbone=tiny"', '"--quick", "--backbone=tiny"']
+)
+def test_photos_are_checked_by_the_backbone_that_learns_from_them(pipeline, options):
+    pipeline.config.write_text(f"{pipeline.config.read_text()}[train]\noptions = [{options}]\n")
+    pipeline.run("--from", "check", "--until", "check")
+    assert "--backbone tiny" in pipeline.report["stages"][0]["commands"][0]
+
+
+@pytest.mark.parametrize(
     ("told", "code", "results"),
     [
         (
@@ -159,9 +189,78 @@ def test_a_refresh_starts_from_the_run_that_ships_and_looks_at_no_photos(pipelin
     assert pipeline.run() == 0
     assert pipeline.results["check"] == "off"
     assert f"--run {shipped} --feedback set" in pipeline.report["stages"][2]["commands"][0]
-    pipeline.ran  # noqa: B018 - forgets the calls
-    pipeline.run()
     assert pipeline.report["values"]["exported"] != shipped
+
+
+REFRESHES = ["refresh", "export", "publish", "drift", "report"]
+
+
+@pytest.fixture
+def refreshing(pipeline):
+    """A pipeline that has exported a run, and refreshes from now on."""
+    pipeline.run()
+    pipeline.config.write_text(pipeline.config.read_text() + '[train]\nhow = "refresh"\n')
+    pipeline.ran  # noqa: B018 - forgets the calls
+    return pipeline
+
+
+def started_from(pipeline):
+    words = pipeline.report["stages"][2]["commands"][0].split()
+    return words[words.index("--run") + 1]
+
+
+def test_the_same_answers_are_learned_once(refreshing):
+    assert refreshing.run() == 0
+    assert refreshing.ran == REFRESHES
+    for _ in range(2):
+        assert refreshing.run() == 0
+        assert refreshing.ran == []
+        assert set(refreshing.results.values()) == {"skipped", "off"}
+
+
+def test_other_answers_are_learned_by_the_run_that_ships(refreshing):
+    refreshing.run()
+    refreshed = refreshing.report["values"]["exported"]
+    refreshing.write("outbox/records/b.json", "another answer")
+    refreshing.ran  # noqa: B018 - forgets the calls
+    assert refreshing.run() == 0
+    assert refreshing.ran == ["pull", *REFRESHES]
+    assert started_from(refreshing) == refreshed
+    assert refreshing.report["values"]["exported"] != refreshed
+    assert refreshing.run() == 0
+    assert refreshing.ran == []
+
+
+def test_a_refused_refresh_is_not_what_the_next_one_starts_from(refreshing):
+    shipped = json.loads((refreshing.folder / "pipeline/state.json").read_text())["values"]["exported"]
+    refreshing.told(export=1)
+    assert refreshing.run() == 3
+    refreshing.told()
+    refreshing.write("outbox/records/b.json", "another answer")
+    assert refreshing.run() == 0
+    assert started_from(refreshing) == shipped
+
+
+def test_other_options_refresh_with_the_same_answers_from_the_same_run(refreshing):
+    refreshing.run()
+    first = started_from(refreshing)
+    refreshing.config.write_text(refreshing.config.read_text() + 'options = ["--tracking", "x"]\n')
+    refreshing.ran  # noqa: B018 - forgets the calls
+    assert refreshing.run() == 0
+    assert refreshing.ran == REFRESHES
+    assert started_from(refreshing) == first
+
+
+def test_a_refresh_starts_from_a_new_run_once_that_ships(refreshing):
+    refreshing.run()
+    refresh = refreshing.config.read_text()
+    refreshing.config.write_text(refresh.replace('"refresh"', '"run"'))
+    refreshing.write("photos/cat/3", "new")
+    assert refreshing.run() == 0
+    shipped = refreshing.report["values"]["exported"]
+    refreshing.config.write_text(refresh)
+    assert refreshing.run() == 0
+    assert started_from(refreshing) == shipped
 
 
 def test_a_refresh_without_a_run_says_what_it_needs(pipeline):
@@ -257,6 +356,34 @@ def test_two_runs_at_once_are_one_too_many(pipeline, capfd):
     assert pipeline.run() == 0
 
 
+def test_a_run_may_wait_for_another_one(pipeline):
+    command = [sys.executable, "-m", "pipelines", "run", "--config", str(pipeline.config), "--wait", "5"]
+    with locked(pipeline.folder / "pipeline"):
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        line = process.stdout.readline()
+        assert f"by process {os.getpid()}" in line
+        assert "Waiting for its end, 5 minutes at most." in line
+        assert pipeline.ran == []
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert pipeline.ran == ALL
+
+
+def test_a_run_waits_no_longer_than_it_was_told_to(pipeline, capfd):
+    with locked(pipeline.folder / "pipeline"):
+        assert pipeline.run("--wait", "0.001") == 75
+    assert "only one can be" in capfd.readouterr().err
+    assert pipeline.ran == []
+
+
+@pytest.mark.parametrize("minutes", ["-1", "nan", "soon"])
+def test_a_wait_that_means_nothing_gets_a_sentence(pipeline, capfd, minutes):
+    with pytest.raises(SystemExit, match="2"):
+        pipeline.run("--wait", minutes)
+    assert "--wait" in capfd.readouterr().err.splitlines()[-1]
+
+
 def test_sigterm_stops_the_command_too_and_the_next_run_goes_on(pipeline):
     pipeline.told(run="wait")
     command = [sys.executable, "-m", "pipelines", "run", "--config", str(pipeline.config)]
@@ -277,6 +404,33 @@ def test_sigterm_stops_the_command_too_and_the_next_run_goes_on(pipeline):
     assert pipeline.ran == ["run", "export", "publish", "drift", "report"]
 
 
+def test_sigterm_means_afterwards_what_it_meant_before(pipeline):
+    def other(*_):
+        """Does nothing."""
+
+    before = signal.signal(signal.SIGTERM, other)
+    try:
+        assert pipeline.run() == 0
+        assert signal.getsignal(signal.SIGTERM) is other
+        with locked(pipeline.folder / "pipeline"):
+            assert pipeline.run() == 75
+        assert signal.getsignal(signal.SIGTERM) is other
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_run_that_waits_for_another_one_can_be_stopped(pipeline):
+    command = [sys.executable, "-m", "pipelines", "run", "--config", str(pipeline.config), "--wait", "5"]
+    with locked(pipeline.folder / "pipeline"):
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert process.stdout
+        process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+        assert process.returncode == 130
+    assert pipeline.ran == []
+
+
 def test_an_interpreter_that_is_not_there_is_named(pipeline, monkeypatch):
     monkeypatch.setenv("CAT_PYTHON", "/nowhere/python")
     assert pipeline.run("--until", "pull") == 1
@@ -285,10 +439,102 @@ def test_an_interpreter_that_is_not_there_is_named(pipeline, monkeypatch):
     )
 
 
-def test_a_damaged_memory_is_told(pipeline, capfd):
-    pipeline.write("pipeline/state.json", "{")
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: "{",
+        lambda _: "[]",
+        lambda _: '"nothing"',
+        lambda memory: json.dumps({"values": memory["values"]}),
+        lambda memory: json.dumps(memory | {"unknown": 1}),
+        lambda memory: json.dumps(memory | {"trained": "yesterday"}),
+        lambda memory: json.dumps(memory | {"trained": "2026-11-01T10:00:00"}),
+        lambda memory: json.dumps(memory | {"trained": 3}),
+        lambda memory: json.dumps(memory | {"values": {"run": None}}),
+        lambda memory: json.dumps(memory | {"values": ["run"]}),
+        lambda memory: json.dumps(memory | {"answers": {"a": 1}}),
+        lambda memory: json.dumps(memory | {"pending": [["train"]]}),
+        lambda memory: json.dumps(memory | {"stages": []}),
+        *(
+            lambda memory, wrong=wrong: json.dumps(
+                memory | {"stages": memory["stages"] | {"watch": memory["stages"]["watch"] | wrong}}
+            )
+            for wrong in (
+                {"ended": ""},
+                {"ended": "never"},
+                {"why": 3},
+                {"seconds": "long"},
+                {"metrics": {"a": "much"}},
+                {"other": 1},
+            )
+        ),
+    ],
+)
+def test_a_damaged_memory_is_told(pipeline, capfd, damage):
+    pipeline.config.write_text(pipeline.config.read_text() + "[triggers]\ndays = 7\n")
+    pipeline.run()
+    memory = json.loads((pipeline.folder / "pipeline/state.json").read_text())
+    pipeline.write("pipeline/state.json", damage(memory))
+    capfd.readouterr()
+    assert pipeline.run("--if-needed") == 1
+    error = capfd.readouterr().err
+    assert "Without it all stages run anew" in error
+    assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        '{"broken',
+        "{}",
+        "[]",
+        '{"passed": true, "problems": 3, "photos": {}, "notes": []}',
+        '{"passed": true, "problems": [{"kind": "leak"}], "photos": {}, "notes": []}',
+        '{"passed": true, "problems": [], "photos": {"photos": "many"}, "notes": []}',
+        '{"passed": true, "problems": [], "photos": [], "notes": []}',
+    ],
+)
+def test_damaged_checks_are_told_by_the_report_and_made_anew(pipeline, damaged):
+    pipeline.run()
+    assert pipeline.report["data_checks_error"] == ""
+    pipeline.write("pipeline/checks/checks.json", damaged)
+    assert pipeline.run("--from", "watch") == 0
+    assert pipeline.report["data_checks"] is None
+    said = pipeline.report["data_checks_error"]
+    assert "checks.json is damaged. The stage check writes it anew." in said
+    assert said in (pipeline.folder / "pipeline/report.html").read_text("utf-8")
+    pipeline.run()
+    assert pipeline.report["data_checks"]["success"] is True
+
+
+def test_a_damaged_policy_is_told_by_the_report(pipeline):
+    pipeline.config.write_text(pipeline.config.read_text().replace("[data]", '[data]\npolicy = "p.toml"'))
+    pipeline.write("p.toml", "")
+    pipeline.run()
+    pipeline.write("p.toml", "[leak")
+    assert pipeline.run("--from", "watch") == 0
+    assert "cannot be read" in pipeline.report["data_checks_error"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "told"), [("check", "check"), ("train", "run"), ("export", "export"), ("watch", "drift")]
+)
+def test_a_command_that_writes_something_else_has_failed(pipeline, stage, told):
+    pipeline.told(**{told: "else"})
     assert pipeline.run() == 1
-    assert "Without it all stages run anew" in capfd.readouterr().err
+    found = next(each for each in pipeline.report["stages"] if each["stage"] == stage)
+    assert found["result"] == "failed"
+    pipeline.told()
+    assert pipeline.run() == 0
+
+
+def test_a_damaged_note_of_who_is_at_work_is_told_as_it_is(pipeline, capfd):
+    with locked(pipeline.folder / "pipeline"):
+        (pipeline.folder / "pipeline/running.txt").write_bytes(b"\xff\xfe")
+        assert pipeline.run() == 75
+        (pipeline.folder / "pipeline/running.txt").unlink()
+        assert pipeline.run() == 75
+    assert "begun just now" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
