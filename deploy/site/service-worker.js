@@ -1,7 +1,8 @@
 /**
  * Keeps the site's own files, so that it works without a network; nothing else is ever kept.
  *
- * FILES names each with a hash: a new version fetches what has changed and drops what is gone.
+ * FILES names each with a hash. A new version fetches what has changed, beside what is kept, and takes over once it
+ * has all that the old one had: only then does that go. Whatever fails before leaves the old one as it is.
  */
 
 /** @type {Record<string, string>} */
@@ -12,6 +13,9 @@ const CACHE = "are-you-a-cat";
 /** What has a hash in its name never changes: the browser need not ask for what it has. */
 const FOREVER = /\.[0-9a-f]{16}\./;
 const own = /** @type {any} */ (self);
+
+/** @param {string} name */
+const kind = (name) => name.replace(FOREVER, ".");
 
 /** @param {string} name */
 const key = (name) => new URL(`${name}?${FILES[name]}`, own.registration.scope).href;
@@ -31,6 +35,29 @@ async function file(name, url = new URL(name, own.registration.scope)) {
   return response;
 }
 
+/**
+ * Have a file of the site in the cache.
+ *
+ * @param {string} name
+ * @param {string | URL} [url] under which the page asks for it.
+ * @throws {Error} it cannot be had, or not be kept.
+ */
+async function keep(name, url = new URL(name, own.registration.scope)) {
+  const cache = await caches.open(CACHE);
+  if (await cache.match(key(name))) return;
+  const response = await fetch(url, { cache: FOREVER.test(name) ? "force-cache" : "no-cache" });
+  if (!response.ok) throw new Error(`${name} gives HTTP ${response.status}.`);
+  await cache.put(key(name), response);
+}
+
+/** Keep what every visit needs, and of all else what the version before has kept. */
+async function install() {
+  const cache = await caches.open(CACHE);
+  const { scope } = own.registration;
+  const kept = new Set((await cache.keys()).map(({ url }) => kind(url.slice(scope.length).replace(/\?.*/, ""))));
+  await Promise.all(Object.keys(FILES).filter((name) => FIRST.includes(name) || kept.has(kind(name))).map((name) => keep(name)));
+}
+
 /** @param {string} url */
 function named(url) {
   const { scope } = own.registration;
@@ -41,7 +68,7 @@ function named(url) {
 }
 
 own.addEventListener("install", (/** @type {any} */ event) => {
-  event.waitUntil(Promise.all(FIRST.map((/** @type {string} */ name) => file(name))).then(() => own.skipWaiting()));
+  event.waitUntil(install());
 });
 
 own.addEventListener("activate", (/** @type {any} */ event) => {
@@ -53,13 +80,29 @@ own.addEventListener("activate", (/** @type {any} */ event) => {
   event.waitUntil(clean().catch(() => undefined).then(() => own.clients.claim()));
 });
 
-/** The page says what the model's worker has loaded; the answer is whether that and the rest are kept. */
+/** @param {string[]} urls */
+async function keepLoaded(urls) {
+  const loaded = urls.map((url) => {
+    if (!named(url)) throw new Error(`${url} is of another version.`);
+    return keep(named(url), url);
+  });
+  await Promise.all([...LAST.map((/** @type {string} */ name) => keep(name)), ...loaded]);
+}
+
+/**
+ * A page that has loaded all it needs says so: `{loaded}`, what its model's worker has loaded, to the version that it
+ * came from, which answers whether that and the rest are kept; `{takeOver}` to a newer one.
+ */
 own.addEventListener("message", (/** @type {any} */ event) => {
+  const { loaded, takeOver } = event.data;
+  if (takeOver) own.skipWaiting();
+  if (!loaded) return;
   const [port] = event.ports;
-  const wanted = LAST.map((/** @type {string} */ name) => file(name));
-  for (const url of event.data) if (named(url)) wanted.push(file(named(url), url));
-  const kept = Promise.all(wanted).then((all) => all.every(({ ok }) => ok));
-  event.waitUntil(kept.catch(() => false).then((all) => port.postMessage(all)));
+  const kept = keepLoaded(loaded).then(
+    () => true,
+    () => false,
+  );
+  event.waitUntil(kept.then((all) => port.postMessage(all)));
 });
 
 own.addEventListener("fetch", (/** @type {any} */ event) => {

@@ -63,19 +63,31 @@ function tell(panel, kind, headline, detail = "") {
 }
 
 /**
- * Return the service worker, which keeps the program for the next visit; null where there is none. It is started
- * last: it takes processor time from the model while that is made ready.
+ * Return the service worker's registration, which keeps the program for the next visit; null where there is none.
+ * It is started last: it takes processor time from the model while that is made ready.
  *
- * @returns {Promise<ServiceWorker | null>}
+ * @returns {Promise<ServiceWorkerRegistration | null>}
  */
 async function keeper() {
   try {
     const { serviceWorker } = navigator;
     await serviceWorker.register("service-worker.js");
-    return (await serviceWorker.ready).active;
+    return await serviceWorker.ready;
   } catch {
     return null; // a private window, a frame of another site, or plain HTTP
   }
+}
+
+/**
+ * Let a newer version take over as soon as it is whole: this page has all that it needs, and the next visit gets it.
+ *
+ * @param {ServiceWorkerRegistration} registration
+ */
+function takeUp(registration) {
+  const { installing, waiting } = registration;
+  const takeOver = () => registration.waiting?.postMessage({ takeOver: true });
+  installing?.addEventListener("statechange", takeOver);
+  if (waiting) takeOver();
 }
 
 /**
@@ -89,7 +101,7 @@ async function keep(worker, files) {
   if (!worker) return false;
   const { port1, port2 } = new MessageChannel();
   const said = new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)));
-  worker.postMessage(files, [port2]);
+  worker.postMessage({ loaded: files }, [port2]);
   return said;
 }
 
@@ -301,8 +313,13 @@ try {
   part("state").textContent = "The model is here.";
   await wireAbout();
   await new Promise((resolve) => setTimeout(resolve, KEPT_AFTER_MS));
-  if (await keep(await keeper(), files)) {
+  const registration = await keeper();
+  if (await keep(registration?.active ?? null, files)) {
     part("state").textContent = "The model is here. It works without a network now, too.";
+  }
+  if (registration) {
+    registration.onupdatefound = () => takeUp(registration);
+    takeUp(registration);
   }
 } catch (error) {
   const why = error instanceof Error ? error.message : String(error);

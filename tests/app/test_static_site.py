@@ -1,5 +1,6 @@
 """The site without a server, in a real browser: under a sub-path of a host that only sends files."""
 
+import json
 import shutil
 import threading
 import time
@@ -12,6 +13,8 @@ from playwright.sync_api import expect
 
 import cat_model
 from benchmarks.browser import BUILT, ENGINE
+from cat_model.bundle import Bundle, sha256
+from cat_model.settings import SHIPPED_BUNDLE
 from deploy import static
 from tests.app.conftest import camera_arguments, film_of
 
@@ -141,6 +144,37 @@ def test_it_works_when_the_host_is_gone(browser, folder, examples):
         page.get_by_text("Yes, I see a cat").wait_for()
         page.get_by_role("tab", name="About").click()
         page.locator("#figures tr").first.wait_for()
+
+
+def newer(folder):
+    """Write a bundle like the shipped one with another version and other bytes."""
+    shutil.copytree(SHIPPED_BUNDLE, folder)
+    model, manifest = folder / "model.tflite", folder / "manifest.json"
+    model.write_bytes(model.read_bytes() + bytes(16))
+    told = json.loads(manifest.read_text("utf-8"))
+    described = {**told["model"], "bytes": model.stat().st_size, "sha256": sha256(model.read_bytes())}
+    manifest.write_text(json.dumps({**told, "version": "newer", "model": described}), "utf-8")
+    return folder
+
+
+def test_a_new_version_is_taken_up_whole_and_works_without_the_host_as_well(browser, folder, tmp_path):
+    host = Host(tmp_path)
+    site = tmp_path / "some" / "path"
+    shutil.copytree(folder / "some" / "path", site)
+    taken_up = "navigator.serviceWorker.oncontrollerchange = () => { document.body.dataset.took = 'over' }"
+    with visited(browser, host, taken_up) as page:
+        version = page.locator("#version")
+        page.get_by_text(KEPT).wait_for()
+        expect(version).to_have_text(Bundle.read().version)
+        static.write(site, static.site(newer(tmp_path / "newer")))
+        page.reload()
+        page.get_by_text(KEPT).wait_for()  # the version before, which is kept until the new one is
+        expect(version).to_have_text(Bundle.read().version)
+        page.locator("body[data-took]").wait_for()
+        host.stop()
+        page.reload()
+        page.get_by_text("The model is here").wait_for()
+        expect(version).to_have_text("newer")
 
 
 @pytest.mark.slow
