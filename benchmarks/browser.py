@@ -182,6 +182,7 @@ def compare(
     site: Site,
     predictor: Predictor,
     photos: Iterable[Path],
+    *,
     files: bool = False,
     thorough: bool = False,
     jpeg: int | None = None,
@@ -256,8 +257,8 @@ def main(arguments: Sequence[str] | None = None, say: Callable[[str], None] = pr
     with serving() as site, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page, milliseconds = opened(browser, site, compat=given.compat)
-        how = (given.files, given.thorough, given.jpeg)
-        pairs = list(compare(page, site, load(), photos, *how))
+        how = {"files": given.files, "thorough": given.thorough, "jpeg": given.jpeg}
+        pairs = list(compare(page, site, load(), photos, **how))
         browser.close()
     for pair in pairs:
         if pair.apart > FAR or not pair.same:

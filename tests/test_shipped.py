@@ -43,7 +43,7 @@ def test_its_card_says_what_its_manifest_says(shipped):
 
 
 def test_it_holds_its_recorded_figures_on_wild_photos(shipped, predictor, shared_part):
-    """Of the photos they were recorded on nearly the same; of others, what the intervals allow."""
+    """What the intervals allow: the manifest does not say which photos its figures are of."""
     wild = shared_part("photos/wild")
     records = photos(shipped, wild)[1][::4]
     found, recorded = measure(predictor, wild, records), shipped.manifest["metrics"]["wild"]
@@ -51,7 +51,3 @@ def test_it_holds_its_recorded_figures_on_wild_photos(shipped, predictor, shared
     for group, rate in found.false_cat.items():
         if group in recorded["false_cat"]:
             assert rate.low <= recorded["false_cat"][group]["high"], group
-    counted = recorded["recall"]["total"] + sum(e["total"] for e in recorded["false_cat"].values())
-    if counted == len(photos(shipped, wild)[1]):  # the same photos
-        # Another processor's int8 kernels may round a photo at the threshold the other way.
-        assert abs(found.recall.value - recorded["recall"]["value"]) < 0.02
