@@ -46,6 +46,15 @@ def test_a_changed_photo_alone_makes_nothing_due(trained):
     assert trained.ran == [*NEW, "drift", "report"]
 
 
+@pytest.mark.parametrize("content", [b"id,group\na,k\xf6ter\n", b"id,group\na,\n"])
+def test_a_damaged_review_gets_a_sentence(trained, capfd, content):
+    (trained.folder / "set/reviewed.csv").write_bytes(content)
+    assert trained.run("--if-needed") == 1
+    error = capfd.readouterr().err
+    assert "reviewed.csv" in error
+    assert "Traceback" not in error
+
+
 @pytest.mark.parametrize(("days", "due"), [(6.9, False), (7.1, True)])
 def test_by_schedule(trained, days, due):
     path = trained.folder / "pipeline/state.json"
