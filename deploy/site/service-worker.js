@@ -55,7 +55,8 @@ async function install() {
   const cache = await caches.open(CACHE);
   const { scope } = own.registration;
   const kept = new Set((await cache.keys()).map(({ url }) => kind(url.slice(scope.length).replace(/\?.*/, ""))));
-  await Promise.all(Object.keys(FILES).filter((name) => FIRST.includes(name) || kept.has(kind(name))).map((name) => keep(name)));
+  const wanted = Object.keys(FILES).filter((name) => FIRST.includes(name) || kept.has(kind(name)));
+  await Promise.all(wanted.map((name) => keep(name)));
 }
 
 /** @param {string} url */

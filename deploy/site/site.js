@@ -2,7 +2,7 @@
  * The static site: tabs, one photo, several photos, figures. Nothing here sends anything.
  */
 
-import { Looks } from "./looks.js";
+import { Looks, percent } from "./looks.js";
 
 /** Before all else: the worker has the model to load. */
 const looks = new Looks("./");
@@ -44,8 +44,7 @@ const part = (id) => /** @type {Kind} */ (document.getElementById(id));
  */
 function show(panel, { label, probability }) {
   const [kind, headline] = WORDS[label];
-  const percent = Math.min(99, Math.max(1, Math.round(100 * probability))); // no model is ever certain
-  tell(panel, kind, headline, `${percent} % that there is a cat`);
+  tell(panel, kind, headline, `${percent(probability)} % that there is a cat`);
 }
 
 /**
@@ -148,12 +147,13 @@ function wirePhoto(looks) {
     draw(context, look.values, { strength: Number(strength.value) / 100, closer: look.closer });
   };
 
-  /** @param {Blob} file */
-  const look = async (file) => {
+  /** @param {Blob | Promise<Blob>} given */
+  const look = async (given) => {
     const mine = ++latest;
     tell(panel, "idle", "Looking …");
     part("feedback").hidden = true;
     try {
+      const file = await given;
       const decoding = createImageBitmap(file); // while the worker looks, whose sentence counts if it cannot be read
       decoding.catch(() => undefined);
       const seen = await looks.look({ file, thorough: thorough.checked });
@@ -178,7 +178,7 @@ function wirePhoto(looks) {
   strength.oninput = paint;
   for (const button of document.querySelectorAll("[data-photo]")) {
     const example = /** @type {HTMLElement} */ (button);
-    example.onclick = async () => look(await (await fetch(example.dataset.photo ?? "")).blob());
+    example.onclick = () => look(fetched(example.dataset.photo ?? ""));
   }
   document.ondragover = (event) => event.preventDefault();
   document.ondrop = (event) => {
@@ -198,6 +198,16 @@ function wirePhoto(looks) {
       save("feedback.json", "application/json", JSON.stringify(said, null, 1));
     };
   }
+}
+
+/**
+ * @param {string} address
+ * @throws {Error} it cannot be had.
+ */
+async function fetched(address) {
+  const response = await fetch(address).catch(() => null);
+  if (!response?.ok) throw new Error("This photo cannot be fetched. Is there a network?");
+  return response.blob();
 }
 
 /**

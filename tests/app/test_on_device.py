@@ -194,6 +194,15 @@ def test_a_file_that_is_no_photo_gets_the_servers_words_when_it_is_sent(ready, b
     expect(page.locator(f"{SERVER}.wrong")).to_contain_text(text.CANNOT_LOOK)
 
 
+def test_a_photo_that_is_sent_by_a_double_click_has_one_answer(ready, examples):
+    page = ready()
+    show(page, examples / "chelsea.jpg")
+    page.locator(f"{HERE}.cat:not([aria-busy])").wait_for()
+    page.get_by_role("button", name="Send this photo").dblclick()
+    answered(page, ".cat")
+    expect(page.locator(HERE)).to_have_count(0)
+
+
 def test_with_the_switch_off_the_server_answers_and_the_page_says_so_before(ready, examples):
     page = ready()
     page.locator("#device-on").uncheck()

@@ -1,6 +1,7 @@
 """The site without a server, in a real browser: under a sub-path of a host that only sends files."""
 
 import json
+import re
 import shutil
 import threading
 import time
@@ -310,4 +311,75 @@ def test_without_javascript_the_page_says_what_it_needs(browser, host):
     page.goto(host.address)
     assert page.locator("noscript p").is_visible()
     assert not page.get_by_text("being loaded").is_visible()
+    context.close()
+
+
+SLOW_CAMERA = """
+const asked = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+window.tracks = [];
+navigator.mediaDevices.getUserMedia = async wanted => {
+    await new Promise(resolve => setTimeout(resolve, 300));
+    const stream = await asked(wanted);
+    tracks.push(...stream.getTracks());
+    return stream;
+};
+"""
+
+
+def test_a_camera_that_is_started_twice_is_on_once_and_goes_off(camera, host):
+    with visited(camera, host, SLOW_CAMERA, permissions=["camera"]) as page:
+        page.get_by_role("tab", name="Live").click()
+        page.get_by_role("button", name="Start the camera").dblclick()
+        page.get_by_text("looks a second").wait_for()
+        assert sorted(page.evaluate("tracks.map(each => each.readyState)")) == ["ended", "live"]
+        page.get_by_role("button", name="Stop the camera").click()
+        assert page.evaluate("tracks.map(each => each.readyState)") == ["ended", "ended"]
+        page.get_by_role("button", name="Start the camera").click()
+        page.get_by_role("button", name="Stop the camera").click()  # before it plays
+        expect(page.locator("#live .problem")).to_be_empty()
+        assert set(page.evaluate("tracks.map(each => each.readyState)")) == {"ended"}
+
+
+BROKEN = """addEventListener("message", event => {
+    if (!event.data.file) return;
+    event.stopImmediatePropagation();
+    setTimeout(() => { throw new Error("broken"); });
+});
+"""
+MUTE = "addEventListener('message', event => { if (event.data.file) event.stopImmediatePropagation(); });"
+
+
+@pytest.mark.parametrize(
+    ("worker", "sentence"),
+    [(BROKEN, "This browser cannot run the model."), (MUTE, "This browser no longer answers.")],
+)
+def test_a_worker_that_ends_in_the_middle_is_not_waited_for(
+    browser, folder, tmp_path, examples, worker, sentence
+):
+    shutil.copytree(folder, tmp_path / "host")
+    script = tmp_path / "host" / "some" / "path" / "worker.js"
+    script.write_text(worker + script.read_text("utf-8"), "utf-8")
+    host = Host(tmp_path / "host")
+    context = browser.new_context(service_workers="block")
+    page = context.new_page()
+    page.clock.install()
+    page.goto(host.address)
+    page.get_by_text("The model is here").wait_for()
+    page.set_input_files("#photo-file", examples / "chelsea.jpg")
+    page.locator("#photo-verdict").filter(has_text=re.compile(f"Looking|{sentence}")).wait_for()
+    page.clock.fast_forward("05:00")
+    page.locator("#photo-verdict.wrong").get_by_text(sentence).wait_for()
+    context.close()
+    host.stop()
+
+
+def test_an_example_that_cannot_be_fetched_is_said(browser, folder):
+    host = Host(folder)
+    context = browser.new_context(service_workers="block")
+    page = context.new_page()
+    page.goto(host.address)
+    page.get_by_text("The model is here").wait_for()
+    host.stop()
+    page.get_by_role("button", name="a cat", exact=True).click()
+    page.locator("#photo-verdict.wrong").get_by_text("This photo cannot be fetched.").wait_for()
     context.close()

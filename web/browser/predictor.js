@@ -157,7 +157,7 @@ async function started(bundle, { accelerator = "wasm" }) {
     if (error instanceof SelfTestError) throw new BundleError(`The model is not used. ${error.message}`);
     throw error;
   }
-  return accelerator === "auto" && (await hasGpu()) ? faster(plain, bundle) : plain;
+  return accelerator === "auto" ? faster(plain, bundle) : plain;
 }
 
 /**
@@ -169,6 +169,7 @@ async function started(bundle, { accelerator = "wasm" }) {
 async function faster(plain, bundle) {
   let other;
   try {
+    if (!(await hasGpu())) return plain;
     other = await Runtime.load(bundle.model, "webgpu");
     await check(other, bundle.recorded);
     if ((await milliseconds(other)) < (await milliseconds(plain))) {

@@ -9,12 +9,13 @@
     root.classList.add("on-device");
 
     // The engine is loaded when it is first needed; one that cannot be run leaves all to the server.
-    let loading = null, loaded = false;
+    let loading = null, loaded = false, percent;
     let chosen = false; // whether the visitor has used the switch, which then stays as it is
     const load = () => loading ??= (async () => {
         try {
-            const { Looks } = await import(file("looks.js"));
-            const looks = new Looks("bundle/");
+            const module = await import(file("looks.js"));
+            percent = module.percent;
+            const looks = new module.Looks("bundle/");
             await looks.ready;
             loaded = true;
             return looks;
@@ -30,11 +31,6 @@
         if (panel.className != `verdict ${kind}`) panel.className = `verdict ${kind}`;
         if (above.textContent != said) above.textContent = said;
         if (below.textContent != detail) below.textContent = detail;
-    };
-    // As text.py does it: from 1 to 99, halves to the even number.
-    const percent = probability => {
-        const exact = 100 * probability, near = Math.round(exact);
-        return Math.min(99, Math.max(1, near - exact == 0.5 && near % 2 ? near - 1 : near));
     };
     const show = (panel, { label, probability }) => {
         const cat = percent(probability);
@@ -135,7 +131,9 @@
         },
     };
     document.addEventListener("click", ({ target }) => {
-        if (target.closest?.("#device .send")) {
+        const send = target.closest?.("#device .send");
+        if (send) {
+            send.disabled = true; // a second click would have the photo answered here once more
             sending = true;
             catLine.give(shown.file);
         }

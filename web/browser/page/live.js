@@ -91,9 +91,11 @@ export function wire(root, looks, words, { show, ready }) {
   let facing = "environment";
   /** @type {MediaStream | null} */
   let stream = null;
+  let attempt = 0; // which start of the camera counts: one that was stopped meanwhile gives its camera back
   video.muted = video.playsInline = true; // else iPhones show one frame, or none
 
   const stop = (said = "") => {
+    attempt++;
     stream?.getTracks().forEach((track) => track.stop());
     stream = null;
     video.srcObject = null;
@@ -110,12 +112,17 @@ export function wire(root, looks, words, { show, ready }) {
       problem.textContent = words.insecure;
       return;
     }
+    const mine = attempt;
     try {
       const model = ready();
       model.catch(() => undefined);
       const opened = await navigator.mediaDevices.getUserMedia({
         video: { ...SIDES, facingMode: { ideal: facing } },
       });
+      if (mine !== attempt) {
+        opened.getTracks().forEach((track) => track.stop());
+        return;
+      }
       stream = opened;
       const [track] = opened.getVideoTracks();
       track.addEventListener("ended", () => stream === opened && stop(words.ended));
@@ -130,6 +137,7 @@ export function wire(root, looks, words, { show, ready }) {
       await model;
       if (stream === opened) await watch(opened, track);
     } catch (error) {
+      if (mine !== attempt) return;
       const name = error instanceof DOMException ? PROBLEMS[error.name] : undefined;
       stop(name ? words[name] : `${words.other} (${error instanceof Error ? error.message : error})`);
     }

@@ -9,13 +9,30 @@
  * @typedef {{verdict: Verdict, values: Float64Array, closer: [number, number, number, number] | null}} Look
  */
 
+/** Milliseconds in which an answer must be there: a thorough search on an old phone may take tens of seconds. */
+const PATIENCE_MS = 180_000;
+
+/**
+ * Return a probability as a whole number of percent, as Python does: from 1 to 99, halves to the even number.
+ *
+ * @param {number} probability 0 to 1.
+ */
+export function percent(probability) {
+  const exact = 100 * probability;
+  const near = Math.round(exact);
+  return Math.min(99, Math.max(1, near - exact === 0.5 && near % 2 ? near - 1 : near));
+}
+
 /** The browser cannot decode a file, or would not show the model what the server would. */
 export class Unreadable extends Error {
   name = "Unreadable";
 }
 
 export class Looks {
-  /** @type {Map<number, {resolve: (answer: any) => void, reject: (problem: Error) => void}>} */
+  /**
+   * @type {Map<number, {resolve: (answer: any) => void, reject: (problem: Error) => void,
+   *   timer?: ReturnType<typeof setTimeout>}>}
+   */
   #open = new Map();
   #next = 1;
   /** @type {Worker} */
@@ -31,7 +48,11 @@ export class Looks {
         else if (data.failed) reject(new Error(data.failed));
         else this.#answered(data);
       };
-      this.#worker.onerror = () => reject(new Error("This browser cannot run the model."));
+      this.#worker.onerror = () => {
+        const broken = new Error("This browser cannot run the model.");
+        reject(broken);
+        for (const id of [...this.#open.keys()]) this.#fail(id, broken);
+      };
     });
     this.ready.catch(() => undefined);
     this.#worker.postMessage({ folder: new URL(folder, document.baseURI).href });
@@ -39,10 +60,36 @@ export class Looks {
 
   /** @param {{id: number, answer?: unknown, problem?: string, unreadable?: boolean}} said */
   #answered({ id, answer, problem, unreadable }) {
+    if (problem !== undefined) {
+      this.#fail(id, unreadable ? new Unreadable(problem) : new Error(problem));
+      return;
+    }
     const asked = this.#open.get(id);
     this.#open.delete(id);
-    if (problem === undefined) asked?.resolve(answer);
-    else asked?.reject(unreadable ? new Unreadable(problem) : new Error(problem));
+    clearTimeout(asked?.timer);
+    asked?.resolve(answer);
+  }
+
+  /**
+   * End a question in time: a worker that the browser has ended, for want of memory perhaps, says nothing.
+   *
+   * @param {number} id
+   */
+  #watch(id) {
+    const asked = this.#open.get(id);
+    const end = () => this.#fail(id, new Error("This browser no longer answers."));
+    if (asked) asked.timer = setTimeout(end, PATIENCE_MS);
+  }
+
+  /**
+   * @param {number} id
+   * @param {Error} problem
+   */
+  #fail(id, problem) {
+    const asked = this.#open.get(id);
+    this.#open.delete(id);
+    clearTimeout(asked?.timer);
+    asked?.reject(problem);
   }
 
   /**
@@ -52,6 +99,7 @@ export class Looks {
   #ask(asked, given = []) {
     const id = this.#next++;
     const answer = new Promise((resolve, reject) => this.#open.set(id, { resolve, reject }));
+    void this.ready.then(() => this.#watch(id)).catch(() => undefined); // else the worker says what is wrong
     this.#worker.postMessage({ id, ...asked }, given);
     return /** @type {Promise<any>} */ (answer);
   }
