@@ -170,13 +170,15 @@ def _train(root: Path, words: Sequence[str]) -> None:
             child.send_signal(signal.SIGINT)  # training ends at once, and keeps its last whole epoch
 
         before = signal.signal(signal.SIGTERM, stop)
-        said = ""
-        assert child.stderr
-        for line in child.stderr:
-            sys.stderr.write(line)
-            said = line.strip() or said
-        code = child.wait()
-        signal.signal(signal.SIGTERM, before)
+        try:
+            said = ""
+            assert child.stderr
+            for line in child.stderr:
+                sys.stderr.write(line)
+                said = line.strip() or said
+            code = child.wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)
     if code and stopped:  # with whatever code: TensorFlow may abort where it is interrupted
         raise JobStoppedError("The job was stopped; it can go on after its last whole epoch.")
     if code:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from pipelines.settings import PipelineError, Settings
+from pipelines.settings import Settings
 from pipelines.stages import WATCH
 from pipelines.state import State
 from pipelines.verdicts import ALARM
@@ -29,7 +29,6 @@ def decide(settings: Settings, state: State, now: datetime) -> Decision:
 
     Raises:
         TrainError: the review of feedback means nothing.
-        PipelineError: it is not UTF-8.
     """
     if not state.trained:
         return Decision(True, ("Nothing was trained here yet.",))
@@ -45,7 +44,6 @@ def answers(settings: Settings) -> list[str]:
 
     Raises:
         TrainError: the review means nothing.
-        PipelineError: it is not UTF-8.
     """
     if settings.feedback is None:
         return []
@@ -53,11 +51,7 @@ def answers(settings: Settings) -> list[str]:
     if not (folder / REVIEWED).exists():
         return []
     kept = {path.stem for path in (folder / "records").glob("*.json")}
-    try:
-        groups = reviewed(folder)
-    except UnicodeDecodeError as error:  # as a spreadsheet may save it
-        raise PipelineError(f"{folder / REVIEWED} is not UTF-8: save it as CSV in UTF-8.") from error
-    return sorted(each for each, group in groups.items() if group != DROP and each in kept)
+    return sorted(each for each, group in reviewed(folder).items() if group != DROP and each in kept)
 
 
 def _unfinished(state: State) -> Iterable[tuple[bool, str]]:

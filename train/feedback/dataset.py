@@ -197,6 +197,8 @@ def reviewed(folder: Path) -> dict[str, str]:
             f"No photo was reviewed yet: look at the report and write {path} with the columns "
             f"{','.join(COLUMNS)}; the group is cat, dog, selfie, misc … or {DROP}."
         ) from error
+    except (UnicodeDecodeError, csv.Error) as error:  # as a spreadsheet may save it
+        raise TrainError(f"{path} cannot be read: save it as CSV in UTF-8 ({error}).") from error
     for number, row in enumerate(rows, start=2):
         group = (row.get("group") or "").strip()
         if not row.get("id") or not group or group != Path(group).name or group.startswith("."):

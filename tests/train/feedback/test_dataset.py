@@ -150,6 +150,14 @@ def test_a_review_that_makes_no_sense_is_refused_in_words(outbox, photos, tmp_pa
         dataset.with_photos(photos, tmp_path / "set", tmp_path / "runs")
 
 
+def test_a_review_that_is_not_utf_8_is_refused_in_words(outbox, photos, tmp_path):
+    give(outbox)
+    dataset.pull(FolderStore(outbox.folder), tmp_path / "set")
+    (tmp_path / "set" / "reviewed.csv").write_text("id,group\n0123,café\n", "cp1252")
+    with pytest.raises(TrainError, match="save it as CSV in UTF-8"):
+        dataset.with_photos(photos, tmp_path / "set", tmp_path / "runs")
+
+
 def test_a_review_of_an_answer_without_a_photo_is_refused(outbox, photos, tmp_path):
     record, _ = give(outbox, photo=False)
     dataset.pull(FolderStore(outbox.folder), tmp_path / "set")
