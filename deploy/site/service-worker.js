@@ -21,18 +21,14 @@ const kind = (name) => name.replace(FOREVER, ".");
 const key = (name) => new URL(`${name}?${FILES[name]}`, own.registration.scope).href;
 
 /**
- * Return a file of the site from the cache, or from the network into the cache.
+ * Return a file of the site from the cache, or from the network.
  *
  * @param {string} name
- * @param {string | URL} [url] under which the page asks for it.
+ * @param {Request} request
  */
-async function file(name, url = new URL(name, own.registration.scope)) {
+async function file(name, request) {
   const cache = await caches.open(CACHE).catch(() => null);
-  const kept = await cache?.match(key(name));
-  if (kept) return kept;
-  const response = await fetch(url, { cache: FOREVER.test(name) ? "force-cache" : "no-cache" });
-  if (response.ok) await cache?.put(key(name), response.clone()).catch(() => undefined);
-  return response;
+  return (await cache?.match(key(name))) ?? fetch(request);
 }
 
 /**
@@ -40,21 +36,41 @@ async function file(name, url = new URL(name, own.registration.scope)) {
  *
  * @param {string} name
  * @param {string | URL} [url] under which the page asks for it.
- * @throws {Error} it cannot be had, or not be kept.
+ * @throws {Error} it cannot be had or kept, or is that of another version.
  */
 async function keep(name, url = new URL(name, own.registration.scope)) {
   const cache = await caches.open(CACHE);
   if (await cache.match(key(name))) return;
   const response = await fetch(url, { cache: FOREVER.test(name) ? "force-cache" : "no-cache" });
-  if (!response.ok) throw new Error(`${name} gives HTTP ${response.status}.`);
-  await cache.put(key(name), response);
+  const content = await response.arrayBuffer();
+  // A host in the middle of a change sends files of both versions; to its page, hosts may add something.
+  const same = name === "index.html" || (await hash(content)) === FILES[name];
+  if (!response.ok || !same) throw new Error(`${name} is not that of this version.`);
+  const headers = new Headers(response.headers);
+  for (const each of ["Content-Encoding", "Content-Length"]) headers.delete(each); // of what came over the line
+  await cache.put(key(name), new Response(content, { headers }));
+}
+
+/** @param {ArrayBuffer} content */
+async function hash(content) {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
+  return Array.from(digest.subarray(0, 8), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * Return the addresses of what is kept of this site; others of the same host may have the same cache.
+ *
+ * @param {Cache} cache
+ */
+async function keptOf(cache) {
+  return (await cache.keys()).map(({ url }) => url).filter((url) => url.startsWith(own.registration.scope));
 }
 
 /** Keep what every visit needs, and of all else what the version before has kept. */
 async function install() {
   const cache = await caches.open(CACHE);
   const { scope } = own.registration;
-  const kept = new Set((await cache.keys()).map(({ url }) => kind(url.slice(scope.length).replace(/\?.*/, ""))));
+  const kept = new Set((await keptOf(cache)).map((url) => kind(url.slice(scope.length).replace(/\?.*/, ""))));
   const wanted = Object.keys(FILES).filter((name) => FIRST.includes(name) || kept.has(kind(name)));
   await Promise.all(wanted.map((name) => keep(name)));
 }
@@ -76,7 +92,7 @@ own.addEventListener("activate", (/** @type {any} */ event) => {
   const clean = async () => {
     const wanted = new Set(Object.keys(FILES).map(key));
     const cache = await caches.open(CACHE);
-    for (const { url } of await cache.keys()) if (!wanted.has(url)) await cache.delete(url);
+    for (const url of await keptOf(cache)) if (!wanted.has(url)) await cache.delete(url);
   };
   event.waitUntil(clean().catch(() => undefined).then(() => own.clients.claim()));
 });
@@ -109,5 +125,5 @@ own.addEventListener("message", (/** @type {any} */ event) => {
 own.addEventListener("fetch", (/** @type {any} */ event) => {
   const { request } = event;
   const name = request.method === "GET" ? named(request.url) : "";
-  if (name) event.respondWith(file(name, request.url));
+  if (name) event.respondWith(file(name, request));
 });

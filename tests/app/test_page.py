@@ -9,7 +9,7 @@ from PIL import Image
 from playwright.sync_api import expect
 
 from tests.app.conftest import WITHOUT_ENGINE
-from tests.app.visiting import CAT, OTHER, REFUSED, SCHEMES, answered, example, show, switch
+from tests.app.visiting import CAT, OTHER, REFUSED, SCHEMES, answered, ended, example, show, switch
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 
@@ -136,6 +136,7 @@ def test_earlier_feedback_is_deleted_by_its_receipt_code(visit, server):
     later.get_by_label("Receipt code").fill("nonsense")
     later.click("#delete")
     later.locator("#deleted .failed").wait_for()
+    ended(later, "#deleted")
     later.get_by_label("Receipt code").fill(code)
     later.click("#delete")
     later.locator("#deleted .thanks").wait_for()
@@ -167,6 +168,7 @@ def test_an_answer_that_cannot_be_stored_is_not_thanked_for(visit, server):
         answered(page, CAT)
         page.click("#right")
         page.locator("#thanks .failed").wait_for()
+        ended(page, "#thanks")
         assert "could not be saved" in page.inner_text("#thanks")
         expect(page.locator("#right")).to_be_enabled()
     finally:

@@ -158,6 +158,31 @@ def newer(folder):
     return folder
 
 
+@pytest.mark.slow
+def test_a_host_in_the_middle_of_a_change_does_not_spoil_what_is_kept(browser, folder, tmp_path):
+    host = Host(tmp_path)
+    site = tmp_path / "some" / "path"
+    shutil.copytree(folder / "some" / "path", site)
+    with visited(browser, host) as page:
+        page.get_by_text(KEPT).wait_for()
+        files = static.site(newer(tmp_path / "newer"))
+        (site / static.SERVICE_WORKER).write_bytes(files[static.SERVICE_WORKER])  # it alone is there yet
+        page.reload()
+        page.get_by_text(KEPT).wait_for()
+        worker = page.evaluate(
+            """async () => {
+                const { installing } = await (await navigator.serviceWorker.ready).update();
+                if (!installing) return null;
+                return new Promise(done => installing.onstatechange = () => done(installing.state));
+            }"""
+        )
+        assert worker in (None, "redundant")  # it was refused, perhaps before
+        host.stop()
+        page.reload()
+        page.get_by_text("The model is here").wait_for()
+        expect(page.locator("#version")).to_have_text(Bundle.read().version)
+
+
 def test_a_new_version_is_taken_up_whole_and_works_without_the_host_as_well(browser, folder, tmp_path):
     host = Host(tmp_path)
     site = tmp_path / "some" / "path"

@@ -20,16 +20,19 @@ def switch(page, scheme):
     settled(page)
 
 
-def answered(page, verdict):
-    """Wait for a verdict of the server, and until all that came with it is on the page.
+def ended(page, part):
+    """Wait until what has begun to change a part of the page is at its end.
 
-    Gradio gives an answer to its components one after the other, in no order that a test may count on. Its
-    mark on the panel for the verdict stays until the last of them is done, and the search that follows has
-    ended. The verdict must be another than the one before.
+    Gradio gives an answer to its components one after the other, in no order that a test may count on, and
+    takes its mark off them after the last one. Until then it ignores the button that was pressed.
     """
+    page.locator(f"{part} [data-testid=status-tracker].hide:not(.translucent)").wait_for(state="attached")
+
+
+def answered(page, verdict):
+    """Wait for a new verdict of the server, for all that comes with it, and for the search that follows."""
     page.locator(f"#answer {verdict}").wait_for()
-    whole = "#answer [data-testid=status-tracker].hide:not(.translucent)"
-    page.locator(whole).wait_for(state="attached")
+    ended(page, "#answer")
 
 
 def show(page, path):
