@@ -10,6 +10,8 @@ const FILES = JSON.parse('{"put in by":"deploy.static"}');
 const FIRST = JSON.parse('["first, put in by deploy.static"]');
 const LAST = JSON.parse('["last, put in by deploy.static"]');
 const CACHE = "are-you-a-cat";
+/** Kept after all else: a version without it is not whole, and nothing of it is used. */
+const WHOLE = "manifest.json";
 /** What has a hash in its name never changes: the browser need not ask for what it has. */
 const FOREVER = /\.[0-9a-f]{16}\./;
 const own = /** @type {any} */ (self);
@@ -28,7 +30,8 @@ const key = (name) => new URL(`${name}?${FILES[name]}`, own.registration.scope).
  */
 async function file(name, request) {
   const cache = await caches.open(CACHE).catch(() => null);
-  return (await cache?.match(key(name))) ?? fetch(request);
+  const kept = (await cache?.match(key(WHOLE))) && (await cache?.match(key(name)));
+  return kept || fetch(request);
 }
 
 /**
@@ -71,8 +74,13 @@ async function install() {
   const cache = await caches.open(CACHE);
   const { scope } = own.registration;
   const kept = new Set((await keptOf(cache)).map((url) => kind(url.slice(scope.length).replace(/\?.*/, ""))));
-  const wanted = Object.keys(FILES).filter((name) => FIRST.includes(name) || kept.has(kind(name)));
+  const all = Object.keys(FILES);
+  const wanted = all.filter((name) => name !== WHOLE && (FIRST.includes(name) || kept.has(kind(name))));
+  const litert = all.filter((name) => name.startsWith("litert-"));
+  // Of two builds of LiteRT a browser needs one, which the one of the version before tells by its name.
+  if (kept.has(WHOLE) && !litert.some((name) => wanted.includes(name))) wanted.push(...litert);
   await Promise.all(wanted.map((name) => keep(name)));
+  if (kept.has(WHOLE)) await keep(WHOLE);
 }
 
 /** @param {string} url */
@@ -99,11 +107,18 @@ own.addEventListener("activate", (/** @type {any} */ event) => {
 
 /** @param {string[]} urls */
 async function keepLoaded(urls) {
-  const loaded = urls.map((url) => {
-    if (!named(url)) throw new Error(`${url} is of another version.`);
-    return keep(named(url), url);
-  });
-  await Promise.all([...LAST.map((/** @type {string} */ name) => keep(name)), ...loaded]);
+  const loaded = urls.filter((url) => named(url) !== WHOLE);
+  if (loaded.some((url) => !named(url))) throw new Error("The page is of another version.");
+  const last = LAST.map((/** @type {string} */ name) => keep(name));
+  await Promise.all([...last, ...loaded.map((url) => keep(named(url), url))]);
+  await keep(WHOLE);
+}
+
+/** Take over from the version before, unless a page is open besides the one that asks: it may just be loading. */
+async function takeOverFromLast() {
+  const all = await own.clients.matchAll({ type: "window", includeUncontrolled: true });
+  const pages = all.filter((/** @type {{url: string}} */ { url }) => url.startsWith(own.registration.scope));
+  if (pages.length <= 1) await own.skipWaiting();
 }
 
 /**
@@ -112,7 +127,7 @@ async function keepLoaded(urls) {
  */
 own.addEventListener("message", (/** @type {any} */ event) => {
   const { loaded, takeOver } = event.data;
-  if (takeOver) own.skipWaiting();
+  if (takeOver) event.waitUntil(takeOverFromLast());
   if (!loaded) return;
   const [port] = event.ports;
   const kept = keepLoaded(loaded).then(

@@ -183,6 +183,49 @@ def test_a_host_in_the_middle_of_a_change_does_not_spoil_what_is_kept(browser, f
         expect(page.locator("#version")).to_have_text(Bundle.read().version)
 
 
+@pytest.mark.slow
+def test_a_new_version_waits_while_two_pages_are_open(browser, folder, tmp_path):
+    host = Host(tmp_path)
+    site = tmp_path / "some" / "path"
+    shutil.copytree(folder / "some" / "path", site)
+    with visited(browser, host) as page:
+        page.get_by_text(KEPT).wait_for()
+        other = page.context.new_page()
+        other.goto(host.address)
+        other.get_by_text(KEPT).wait_for()
+        static.write(site, static.site(newer(tmp_path / "newer")))
+        page.reload()
+        page.get_by_text(KEPT).wait_for()
+        waiting = "navigator.serviceWorker.ready.then(({ waiting }) => waiting !== null)"
+        until = time.monotonic() + 30
+        while not page.evaluate(waiting):
+            assert time.monotonic() < until
+            page.wait_for_timeout(100)
+        for each in (page, other):
+            each.reload()
+            each.get_by_text("The model is here").wait_for()
+            expect(each.locator("#version")).to_have_text(Bundle.read().version)
+    host.stop()
+
+
+@pytest.mark.slow
+def test_what_is_kept_in_part_is_not_used(browser, folder, tmp_path):
+    host = Host(tmp_path)
+    site = tmp_path / "some" / "path"
+    shutil.copytree(folder / "some" / "path", site)
+    left = "ServiceWorker.prototype.postMessage = () => {}"  # as if the page were left before all is kept
+    with visited(browser, host, left) as page:
+        page.evaluate("navigator.serviceWorker.ready.then(() => null)")
+        index = site / "index.html"
+        index.write_text(
+            index.read_text("utf-8").replace("Show me a photo", "Show me a newer photo"), "utf-8"
+        )
+        page.reload()
+        page.get_by_text("Show me a newer photo").wait_for()
+        page.get_by_text("The model is here").wait_for()
+    host.stop()
+
+
 def test_a_new_version_is_taken_up_whole_and_works_without_the_host_as_well(browser, folder, tmp_path):
     host = Host(tmp_path)
     site = tmp_path / "some" / "path"

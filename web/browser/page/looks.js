@@ -35,6 +35,8 @@ export class Looks {
    */
   #open = new Map();
   #next = 1;
+  /** @type {Error | null} Why the worker answers no more. */
+  #broken = null;
   /** @type {Worker} */
   #worker;
 
@@ -51,7 +53,7 @@ export class Looks {
       this.#worker.onerror = () => {
         const broken = new Error("This browser cannot run the model.");
         reject(broken);
-        for (const id of [...this.#open.keys()]) this.#fail(id, broken);
+        this.#end(broken);
       };
     });
     this.ready.catch(() => undefined);
@@ -77,8 +79,15 @@ export class Looks {
    */
   #watch(id) {
     const asked = this.#open.get(id);
-    const end = () => this.#fail(id, new Error("This browser no longer answers."));
+    const end = () => this.#end(new Error("This browser no longer answers."));
     if (asked) asked.timer = setTimeout(end, PATIENCE_MS);
+  }
+
+  /** @param {Error} broken */
+  #end(broken) {
+    this.#broken = broken;
+    for (const id of [...this.#open.keys()]) this.#fail(id, broken);
+    this.#worker.terminate();
   }
 
   /**
@@ -93,13 +102,15 @@ export class Looks {
   }
 
   /**
-   * @param {object} asked
+   * @param {{file?: Blob, frame?: VideoFrame | ImageBitmap, thorough?: boolean, renew?: boolean}} asked
    * @param {Transferable[]} [given]
    */
   #ask(asked, given = []) {
+    if (this.#broken) return Promise.reject(this.#broken);
     const id = this.#next++;
     const answer = new Promise((resolve, reject) => this.#open.set(id, { resolve, reject }));
-    void this.ready.then(() => this.#watch(id)).catch(() => undefined); // else the worker says what is wrong
+    // Before it is ready, and for another model, a slow line may take as long as it likes.
+    if (!asked.renew) this.ready.then(() => this.#watch(id)).catch(() => undefined);
     this.#worker.postMessage({ id, ...asked }, given);
     return /** @type {Promise<any>} */ (answer);
   }
