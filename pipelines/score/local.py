@@ -141,7 +141,7 @@ class LocalEngine:
 def serve(pipe: Connection, shared: "Array[c_int64]", job: Job) -> None:
     """Score the shards that come through a pipe, until it is closed at the other end."""
     keep_memory()
-    with suppress(EOFError, BrokenPipeError, Stopped):
+    with suppress(EOFError, ConnectionError, Stopped):  # reset, where the other end left an answer unread
         try:  # while a shard is scored nothing comes but the end
             scorer = Scorer(job, stop=pipe.poll, at=Note(shared).at)
         except BundleError as error:

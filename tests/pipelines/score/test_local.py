@@ -1,13 +1,17 @@
 """A photo that ends its worker, or keeps it for ever, is a row with its error, and no other loses by it."""
 
+import multiprocessing
 import shutil
+import threading
+from ctypes import c_int64
 from dataclasses import fields
+from multiprocessing.sharedctypes import RawArray
 
 import pyarrow.parquet as pq
 import pytest
 
 from pipelines.score.driver import Driver
-from pipelines.score.local import CRASHED, HUNG, LocalEngine
+from pipelines.score.local import CRASHED, HUNG, LocalEngine, serve
 from pipelines.score.shards import Shard, cut
 from tests.pipelines.score.conftest import KEYS
 from tests.pipelines.score.deadly import HANG, KILL, MODEL, ONCE, DeadlyJob
@@ -101,3 +105,12 @@ def test_a_shard_of_nothing_but_bad_photos_is_written(job, photos):
     shard = Shard(0, (BAD,), "0" * 16)
     assert scored(deadly(job, {b"deadly": KILL}), [shard]).errors == 1
     assert errors(job, shard) == [CRASHED]
+
+
+def test_a_worker_whose_answer_is_left_unread_ends_quietly(job):
+    ours, theirs = multiprocessing.Pipe()
+    closer = threading.Thread(target=lambda: (ours.poll(60), ours.close()))
+    closer.start()
+    serve(theirs, RawArray(c_int64, [-1, -1]), job)
+    closer.join()
+    assert ours.closed
