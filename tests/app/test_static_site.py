@@ -147,6 +147,15 @@ def test_it_works_when_the_host_is_gone(browser, folder, examples):
         page.locator("#figures tr").first.wait_for()
 
 
+@pytest.fixture
+def changing(folder, tmp_path):
+    """A host of its own, and the folder of its site, which may be changed."""
+    host, site = Host(tmp_path / "host"), tmp_path / "host" / "some" / "path"
+    shutil.copytree(folder / "some" / "path", site)
+    yield host, site
+    host.stop()
+
+
 def newer(folder):
     """Write a bundle like the shipped one with another version and other bytes."""
     shutil.copytree(SHIPPED_BUNDLE, folder)
@@ -159,10 +168,8 @@ def newer(folder):
 
 
 @pytest.mark.slow
-def test_a_host_in_the_middle_of_a_change_does_not_spoil_what_is_kept(browser, folder, tmp_path):
-    host = Host(tmp_path)
-    site = tmp_path / "some" / "path"
-    shutil.copytree(folder / "some" / "path", site)
+def test_a_host_in_the_middle_of_a_change_does_not_spoil_what_is_kept(browser, changing, tmp_path):
+    host, site = changing
     with visited(browser, host) as page:
         page.get_by_text(KEPT).wait_for()
         files = static.site(newer(tmp_path / "newer"))
@@ -184,10 +191,8 @@ def test_a_host_in_the_middle_of_a_change_does_not_spoil_what_is_kept(browser, f
 
 
 @pytest.mark.slow
-def test_a_new_version_waits_while_two_pages_are_open(browser, folder, tmp_path):
-    host = Host(tmp_path)
-    site = tmp_path / "some" / "path"
-    shutil.copytree(folder / "some" / "path", site)
+def test_a_new_version_waits_while_two_pages_are_open(browser, changing, tmp_path):
+    host, site = changing
     with visited(browser, host) as page:
         page.get_by_text(KEPT).wait_for()
         other = page.context.new_page()
@@ -205,14 +210,11 @@ def test_a_new_version_waits_while_two_pages_are_open(browser, folder, tmp_path)
             each.reload()
             each.get_by_text("The model is here").wait_for()
             expect(each.locator("#version")).to_have_text(Bundle.read().version)
-    host.stop()
 
 
 @pytest.mark.slow
-def test_what_is_kept_in_part_is_not_used(browser, folder, tmp_path):
-    host = Host(tmp_path)
-    site = tmp_path / "some" / "path"
-    shutil.copytree(folder / "some" / "path", site)
+def test_what_is_kept_in_part_is_not_used(browser, changing):
+    host, site = changing
     left = "ServiceWorker.prototype.postMessage = () => {}"  # as if the page were left before all is kept
     with visited(browser, host, left) as page:
         page.evaluate("navigator.serviceWorker.ready.then(() => null)")
@@ -223,13 +225,10 @@ def test_what_is_kept_in_part_is_not_used(browser, folder, tmp_path):
         page.reload()
         page.get_by_text("Show me a newer photo").wait_for()
         page.get_by_text("The model is here").wait_for()
-    host.stop()
 
 
-def test_a_new_version_is_taken_up_whole_and_works_without_the_host_as_well(browser, folder, tmp_path):
-    host = Host(tmp_path)
-    site = tmp_path / "some" / "path"
-    shutil.copytree(folder / "some" / "path", site)
+def test_a_new_version_is_taken_up_whole_and_works_without_the_host_as_well(browser, changing, tmp_path):
+    host, site = changing
     taken_up = "navigator.serviceWorker.oncontrollerchange = () => { document.body.dataset.took = 'over' }"
     with visited(browser, host, taken_up) as page:
         version = page.locator("#version")
